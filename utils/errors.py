@@ -1,0 +1,28 @@
+"""The one exception that speaks to a person."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the caller can put right, said in one line: what was wrong, what is allowed, what to try.
+
+    Entry scripts print it as ``error: …`` and exit with status 2.
+    """
+
+
+def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """The spelling of ``name`` that stands in ``allowed``, whatever its case.
+
+    Raises:
+        UserError: no such name; lists what is allowed and the nearest spelling.
+    """
+    choices = list(allowed)
+    by_folded = {choice.casefold(): choice for choice in choices}
+    if name.casefold() in by_folded:
+        return by_folded[name.casefold()]
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    hint = f" (did you mean {by_folded[near[0]]}?)" if near else ""
+    raise UserError(f"unknown {kind} {name!r}{hint}; choose from {', '.join(choices)}")
