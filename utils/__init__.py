@@ -1,1 +1,1 @@
-"""What every stage of a run stands on: arguments, data, training, records, reports. Knows nothing of methods."""
+"""What every stage of a run stands on: arguments, data, training, records. Knows nothing of methods."""

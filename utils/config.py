@@ -112,6 +112,7 @@ class ExecutionConfig:
     data_on_device: str = "auto"
     memory_budget: int | None = None  # bytes for selection; None: a fraction of what is free
     resume: str | None = None
+    checkpoint_interval: float = 10.0  # seconds between checkpoints
     save_features: bool = False
     profile: bool = False
     after_analyses: bool = False

@@ -17,6 +17,8 @@ import numpy as np
 
 from utils.errors import UserError
 
+_DAMAGED = (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write ``content`` so that a reader sees the old file or the new one, never a part of it.
@@ -32,12 +34,12 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except OSError as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                Path(temporary).unlink()
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
@@ -80,5 +82,5 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, TypeError, AttributeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (*_DAMAGED, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a sound npz file without pickled objects: {error}") from error
