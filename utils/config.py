@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from utils.errors import UserError
+
 OptionValue = bool | int | float | str
 
 
@@ -89,6 +91,26 @@ class RunConfig:
             del values["data"]["data_path"]
         return values
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """The configuration that :meth:`as_dict` gave, read back from JSON.
+
+        Raises:
+            UserError: a setting is missing, or unknown to this version.
+        """
+        try:
+            selection = dict(values["selection"])
+            if selection.get("proxy") is not None:
+                selection["proxy"] = _training(selection["proxy"])
+            parts = {
+                "data": DataConfig(**values["data"]),
+                "selection": SelectionConfig(**selection),
+                "training": _training(values["training"]),
+            }
+            return cls(**{**values, **parts})
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"not the configuration of a run of this version: {error}") from error
+
     def digest(self) -> str:
         """8 hex digits that change with any setting."""
         return digest(self.as_dict())[:8]
@@ -139,6 +161,15 @@ class Settings:
         return RunConfig(
             self.data, model or self.model, self.selection, fraction, seed, self.training, repeat
         )
+
+
+def _training(values: Mapping[str, Any]) -> TrainingConfig:
+    scheduler = values["scheduler"]
+    parts = {
+        "optimizer": OptimizerConfig(**values["optimizer"]),
+        "scheduler": None if scheduler is None else SchedulerConfig(**scheduler),
+    }
+    return TrainingConfig(**{**values, **parts})
 
 
 def digest(values: Any) -> str:

@@ -6,18 +6,23 @@ import contextlib
 import io
 import json
 import os
+import sys
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from utils.errors import UserError
 
-_DAMAGED = (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (
+    *(EOFError, NotImplementedError, RuntimeError, MemoryError, SyntaxError, Warning),
+    *(ValueError, TypeError, AttributeError, LookupError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -26,21 +31,44 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         UserError: the folder cannot be written or the disk is full; nothing is left behind.
     """
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+                temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what writers killed in the middle left in ``folder``; call it where nobody else writes."""
+    for temporary in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Rename a damaged file to ``<name>.damaged`` and say so in one line on stderr.
+
+    Raises:
+        UserError: it cannot be renamed.
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise UserError(f"cannot set the damaged {path} aside: {error.strerror or error}") from error
+    print(f"warning: {path} {reason}; set aside as {aside.name}", file=sys.stderr)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -55,10 +83,10 @@ def read_json(path: Path) -> Any:
         UserError: the file is missing, unreadable or not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
 
 
@@ -66,8 +94,9 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as a compressed npz without pickles, atomically."""
     if any(array.dtype.hasobject for array in arrays.values()):
         raise TypeError("an npz of this project holds no Python objects")
+    named: dict[str, Any] = dict(arrays)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **named)
     write_atomic(path, buffer.getvalue())
 
 
@@ -78,9 +107,26 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         UserError: missing, damaged, or holding pickled objects (which are never loaded).
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return _read_arrays(file)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (*_DAMAGED, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a sound npz file without pickled objects: {error}") from error
+    except _DAMAGED as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is not a sound npz file without pickled objects: {reason}") from error
+
+
+def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
+    """The arrays, after every member's checksum was compared: numpy alone reads only as far as it needs."""
+    with zipfile.ZipFile(file) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"wrong checksum of {damaged}")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
+        named = {name: arrays[name] for name in arrays.files}
+    for name, array in named.items():
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{name} is not an array")
+    return named

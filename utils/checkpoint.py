@@ -1,0 +1,66 @@
+"""Checkpoints that are whole, checked before use, and never run code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import UserError
+from utils.files import set_aside, write_atomic
+
+_MAGIC = b"LCMat checkpoint 1\n"
+_HEADER = len(_MAGIC) + hashlib.sha256().digest_size
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` (tensors, numbers, strings, None and lists, tuples, dicts of them) atomically.
+
+    The file is a magic line, the SHA-256 of the rest, and the rest as ``torch.save`` writes it.
+
+    Raises:
+        TypeError: ``state`` holds an object that could not be loaded again without running code.
+        UserError: the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    if objects := torch.serialization.get_unsafe_globals_in_checkpoint(buffer):
+        raise TypeError(f"a checkpoint holds only tensors and plain values, not {', '.join(objects)}")
+    payload = buffer.getvalue()
+    write_atomic(path, _MAGIC + hashlib.sha256(payload).digest() + payload)
+
+
+def load_checkpoint(path: Path, device: torch.device | str) -> dict[str, Any] | None:
+    """The saved state with its tensors on ``device``, or None where there is no sound checkpoint.
+
+    A truncated, altered or hostile file is named on stderr and renamed to ``<name>.damaged``.
+
+    Raises:
+        UserError: the file is there but cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    torch.empty(0, device=device)  # an unusable device is no fault of the file
+    payload = content[_HEADER:]
+    if content[:_HEADER] != _MAGIC + hashlib.sha256(payload).digest():
+        set_aside(path, "is a damaged checkpoint (its checksum does not match)")
+        return None
+    try:
+        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a file made by somebody else can make the loader raise anything
+        set_aside(path, f"is refused as a checkpoint ({type(error).__name__})")
+        return None
+    if not isinstance(state, dict):
+        set_aside(path, "is refused as a checkpoint (not a dictionary)")
+        return None
+    return state
