@@ -1,0 +1,96 @@
+"""Selection methods by name, and ``select_coreset``, the library call that serves them all."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from methods.adacore import AdaCore
+from methods.balance import select
+from methods.base import Evidence, Method
+from methods.coreset import Coreset
+from methods.features import Features, as_labels, as_scores
+from methods.full import Full
+from methods.lcmat import LCMat
+from methods.submodular import Submodular
+from methods.uniform import Uniform
+from utils.errors import UserError, choose
+
+__all__ = ["METHODS", "Coreset", "make_method", "option_names", "select_coreset"]
+
+METHODS: dict[str, type[Method]] = {
+    "Uniform": Uniform,
+    "Full": Full,
+    "LCMat": LCMat,
+    "Submodular": Submodular,
+    "AdaCore": AdaCore,
+}
+
+
+def option_names(name: str) -> tuple[str, ...]:
+    """The options that method ``name`` takes."""
+    return tuple(field.name for field in dataclasses.fields(METHODS[name]))  # type: ignore[arg-type]
+
+
+def make_method(name: str, **options: Any) -> Method:
+    """The method ``name`` with its options.
+
+    Raises:
+        UserError: an unknown method or option, or a value that an option cannot take.
+    """
+    name = choose("method", name, METHODS)
+    allowed = option_names(name)
+    for option in options:
+        if option not in allowed:
+            takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+            raise UserError(f"{name} has no option {option!r}; {takes}")
+    return METHODS[name](**options)
+
+
+def select_coreset(
+    method: str,
+    *,
+    labels: Any,
+    embeddings: Any = None,
+    logits: Any = None,
+    fraction: float,
+    balance: bool = True,
+    seed: int = 0,
+    memory_budget: int | None = None,
+    validation: tuple[Any, Any, Any] | None = None,
+    scores: Any = None,
+    **options: Any,
+) -> Coreset:
+    """Select ``fraction`` of the samples by ``method``, from features alone.
+
+    Args:
+        method: a name of ``METHODS``, in any case.
+        labels: integers [n], tensor or array.
+        embeddings: floating [n, d], the input of the network's last linear layer. The computation runs in their
+            dtype (half precision in float32) and on their device.
+        logits: floating [n, C].
+        fraction: in (0, 1].
+        balance: round(fraction · n_c) samples of every class; otherwise round(fraction · n) over all.
+        seed: of the method's random choices.
+        memory_budget: bytes the selection may take beyond its inputs; None: half of what is free.
+        validation: (embeddings, logits, labels) of held-out samples, for methods that take them.
+        scores: floating [n], for methods that rank by what only a training can tell (Forgetting, GraNd, DeepFool).
+        **options: the method's own, named like its flags: eps, num_dims, greedy, submodular, kernel, …
+
+    Returns:
+        The coreset, its indices in the order picked, class after class.
+
+    Raises:
+        UserError (a ValueError): an unknown method or option, mismatched lengths, NaN or infinite values, a
+            fraction that is out of range or leaves a class empty, or something missing that the method needs.
+    """
+    chosen = make_method(method, **options)
+    features = None if embeddings is None and logits is None else Features.of(embeddings, logits, labels)
+    held_out = None if validation is None else Features.of(*validation)
+    evidence = Evidence(
+        as_labels(labels) if features is None else features.labels,
+        features,
+        held_out,
+        None if scores is None else as_scores(scores, len(labels)),
+    )
+    return select(chosen, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget)

@@ -1,0 +1,124 @@
+"""What a selection method is: options, a declaration of what it needs, and a way to pick.
+
+Adding a method is one file with a frozen dataclass derived from ``Method`` and one line in methods/__init__.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from methods.features import Features
+from methods.greedy import Picks
+from utils.errors import UserError
+
+
+class Need(Enum):
+    """What a method looks at beside labels; the pipeline gathers it, and errors name it."""
+
+    NOTHING = "nothing"
+    FEATURES = "embeddings and logits"
+    FORGETTING = "a training trace (forgetting events of the proxy's training)"
+    REPEATS = "the gradient norms of several independently trained networks"
+    PIXELS = "pixels and a network (adversarial perturbations)"
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of the n samples to select from, and of the validation samples where there are any.
+
+    Attributes:
+        labels: int64 [n].
+        features: of the n samples, or None where the method needs none.
+        validation: of held-out samples (--val), or None.
+        scores: float [n], what a trace, repeats or pixels came to (see the method), or None.
+    """
+
+    labels: Tensor
+    features: Features | None = None
+    validation: Features | None = None
+    scores: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor, label: int | None = None) -> Evidence:
+        """The evidence of the samples at ``indices`` (int64 [m]); validation samples of ``label`` if it is given."""
+        held_out = self.validation
+        if held_out is not None and label is not None:
+            held_out = held_out.subset((held_out.labels == label).nonzero()[:, 0])
+        return Evidence(
+            self.labels[indices],
+            None if self.features is None else self.features.subset(indices),
+            held_out,
+            None if self.scores is None else self.scores[indices],
+        )
+
+
+@dataclass(frozen=True)
+class Context:
+    """How one pick is made: the seed of its random choices, where it computes, the bytes that it may take."""
+
+    seed: int
+    device: torch.device
+    memory_budget: int | None = None
+
+    def with_seed(self, seed: int) -> Context:
+        """The same with another seed."""
+        return replace(self, seed=seed)
+
+
+class Method(ABC):
+    """A selection method; its dataclass fields are its options, named like their flags.
+
+    Attributes:
+        source: the paper, or where the method is from.
+        need: what it looks at.
+        takes_validation: whether it uses held-out samples where there are some.
+    """
+
+    source: ClassVar[str]
+    need: ClassVar[Need] = Need.FEATURES
+    takes_validation: ClassVar[bool] = False
+
+    @property
+    def nested(self) -> bool:
+        """Whether the first k picks of a larger selection are the selection of size k."""
+        return True
+
+    @abstractmethod
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        """``budget`` distinct local indices out of ``len(evidence)``, in the order picked."""
+
+    def pick_classes(
+        self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
+    ) -> list[Picks]:
+        """One ``pick`` a class, each class made when its turn comes; a method that batches them overrides this."""
+        return [self.pick(*each) for each in zip(classes, budgets, contexts, strict=True)]
+
+    def features_of(self, evidence: Evidence) -> Features:
+        """The features, or UserError that says what is missing."""
+        if evidence.features is None:
+            raise UserError(f"{type(self).__name__} needs {self.need.value}; none were given")
+        return evidence.features
+
+    def scores_of(self, evidence: Evidence) -> Tensor:
+        """The scores, or UserError that says what is missing."""
+        if evidence.scores is None:
+            raise UserError(
+                f"{type(self).__name__} needs {self.need.value}, which a library call cannot compute: "
+                f"run main.py --selection {type(self).__name__}, or pass scores="
+            )
+        return evidence.scores
+
+
+def highest(scores: Tensor, budget: int) -> Picks:
+    """The ``budget`` highest of ``scores`` [n], the lowest index first on ties."""
+    ranked = torch.sort(scores.double(), descending=True, stable=True)
+    return Picks(ranked.indices[:budget].cpu().numpy(), ranked.values[:budget].cpu().numpy())

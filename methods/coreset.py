@@ -1,0 +1,86 @@
+"""The result of a selection: which samples, in which order, with which weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.files import read_npz, write_npz
+
+
+@dataclass(frozen=True, eq=False)
+class Coreset:
+    """An immutable selection that validates itself.
+
+    Attributes:
+        indices: int64 [k], unique positions in the data set, in the order picked, class after class.
+        weights: float32 [k], finite and non-negative, or None where every sample counts the same.
+        gains: float64 [k], what each pick added to its method's objective, or None.
+
+    Raises:
+        UserError: indices that are not unique non-negative integers; weights or gains that do not fit them.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray | None = None
+    gains: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        indices = np.asarray(self.indices)
+        if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+            raise UserError(f"a coreset's indices are one row of integers, not {indices.dtype} {list(indices.shape)}")
+        if indices.size and indices.min() < 0:
+            raise UserError(f"a coreset's indices start at 0; found {indices.min()}")
+        if len(np.unique(indices)) != len(indices):
+            raise UserError("a coreset's indices are unique; found repeated ones")
+        self._freeze("indices", indices, np.int64)
+        if self.weights is not None:
+            weights = np.asarray(self.weights)
+            if weights.shape != indices.shape or not np.isfinite(weights).all() or (weights < 0).any():
+                raise UserError("a coreset's weights are finite, non-negative, and one for each index")
+            self._freeze("weights", weights, np.float32)
+        if self.gains is not None:
+            gains = np.asarray(self.gains)
+            if gains.shape != indices.shape:
+                raise UserError(f"a coreset's gains are one for each index, not {list(gains.shape)}")
+            self._freeze("gains", gains, np.float64)
+
+    def _freeze(self, name: str, values: np.ndarray, dtype: type) -> None:
+        array: np.ndarray = np.array(values, dtype=dtype)
+        array.setflags(write=False)
+        object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def check_fits(self, population: int) -> None:
+        """Raise UserError unless every index lies within a data set of ``population`` samples."""
+        if len(self) and self.indices.max() >= population:
+            raise UserError(
+                f"the coreset names sample {self.indices.max()}, but the data set has only {population} samples"
+            )
+
+    def at(self, positions: np.ndarray) -> Coreset:
+        """The coreset of the picks at ``positions`` (int64 [m], places within this one)."""
+        return Coreset(
+            self.indices[positions],
+            None if self.weights is None else self.weights[positions],
+            None if self.gains is None else self.gains[positions],
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write an npz with ``indices``, and ``weights`` and ``gains`` where there are any."""
+        arrays = {"indices": self.indices, "weights": self.weights, "gains": self.gains}
+        write_npz(Path(path), {name: array for name, array in arrays.items() if array is not None})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Coreset:
+        """Read what ``save`` wrote, or any npz with an integer array ``indices``; pickles are refused."""
+        arrays = read_npz(Path(path))
+        if "indices" not in arrays:
+            held = ", ".join(arrays) or "nothing"
+            raise UserError(f"{path} has no array 'indices'; it holds {held}")
+        return cls(arrays["indices"], arrays.get("weights"), arrays.get("gains"))

@@ -1,0 +1,147 @@
+"""What a proxy network says of each sample, and the closed form of its last layer's derivatives.
+
+With embedding z, probabilities p = softmax(logits), one-hot y and ẑ = [1, z], the cross-entropy of one sample
+has, with respect to the last linear layer [bias, weights], the gradient g = (p − y) ⊗ ẑ and the Hessian
+diagonal h = p(1 − p) ⊗ ẑ² (LCMat, Shin et al. 2023, §3). Both stay in factors here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Embeddings, logits and labels of n samples, on one device.
+
+    Attributes:
+        embeddings: floating [n, d].
+        logits: floating [n, C].
+        labels: int64 [n] in [0, C).
+    """
+
+    embeddings: Tensor
+    logits: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, embeddings: Any, logits: Any, labels: Any) -> Features:
+        """Validated features from tensors or arrays; half precision becomes float32.
+
+        Raises:
+            UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C).
+        """
+        z = _matrix("embeddings", embeddings)
+        f = _matrix("logits", logits).to(device=z.device, dtype=z.dtype)
+        y = as_labels(labels).to(z.device)
+        if not len(z) == len(f) == len(y):
+            raise UserError(f"embeddings, logits and labels differ in length: {len(z)}, {len(f)} and {len(y)} samples")
+        if len(y) and int(y.max()) >= f.shape[1]:
+            raise UserError(f"label {int(y.max())} has no logit: there are {f.shape[1]} classes, from 0")
+        return cls(z, f, y)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> Features:
+        """The features of the samples at ``indices`` (int64 [m])."""
+        return Features(self.embeddings[indices], self.logits[indices], self.labels[indices])
+
+    def probabilities(self) -> Tensor:
+        """p, float64 [n, C]."""
+        return self.logits.double().softmax(dim=1)
+
+    def residuals(self) -> Tensor:
+        """p − y, float64 [n, C]; exact to rounding where p_y is near one, as −Σ of the other p."""
+        residuals = self.probabilities()
+        own = self.labels[:, None]  # [n, 1]
+        residuals.scatter_(1, own, 0.0)
+        return residuals.scatter(1, own, -residuals.sum(dim=1, keepdim=True))
+
+    def augmented(self) -> Tensor:
+        """ẑ = [1, z], float64 [n, d + 1]."""
+        return torch.nn.functional.pad(self.embeddings.double(), (1, 0), value=1.0)
+
+    def gradient_norms(self) -> Tensor:
+        """‖g_i‖₂ = ‖p − y‖·‖ẑ‖, float64 [n]."""
+        return self.residuals().norm(dim=1) * self.augmented().norm(dim=1)
+
+
+def curvature_coordinates(features: Features, num_dims: int) -> Tensor:
+    """h at its ``num_dims`` coordinates of largest variance over these samples, float64 [n, K].
+
+    The variance of a product s·w of centred factors a = s − s̄, b = w − w̄ comes by matrix products of the
+    factors: Var(sw) = E[(s̄b + w̄a + ab)²] − E[ab]². Centring keeps the ranking free of cancellation.
+    Equal variances go to the lowest coordinate, counting classes first: (c, k) is c·(d + 1) + k.
+    """
+    p = features.probabilities()
+    s = p * (1 - p)  # [n, C]
+    w = features.augmented().square()  # [n, d + 1]
+    s_mean, w_mean = s.mean(dim=0)[:, None], w.mean(dim=0)[None, :]  # [C, 1], [1, d + 1]
+    a, b = s - s_mean.T, w - w_mean
+    n = max(len(features), 1)
+    ab, a2b, ab2 = a.T @ b / n, (a * a).T @ b / n, a.T @ (b * b) / n  # [C, d + 1] each
+    a2b2, a2, b2 = (a * a).T @ (b * b) / n, a.square().mean(dim=0)[:, None], b.square().mean(dim=0)[None, :]
+    variance = (
+        s_mean.square() * b2
+        + w_mean.square() * a2
+        + a2b2
+        + 2 * (s_mean * w_mean * ab + s_mean * ab2 + w_mean * a2b)
+        - ab.square()
+    )  # [C, d + 1]
+    top = variance.flatten().sort(descending=True, stable=True).indices[:num_dims]  # [K]
+    rows, columns = top // w.shape[1], top % w.shape[1]
+    return s[:, rows] * w[:, columns]  # [n, K]
+
+
+def as_labels(labels: Any) -> Tensor:
+    """Labels as int64 [n].
+
+    Raises:
+        UserError: not one row of non-negative integers.
+    """
+    y = _tensor("labels", labels)
+    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise UserError(f"labels are one row of integers, not {y.dtype} {list(y.shape)}")
+    if len(y) and int(y.min()) < 0:
+        raise UserError(f"labels start at 0; found {int(y.min())}")
+    return y.long()
+
+
+def as_scores(scores: Any, n: int) -> Tensor:
+    """Scores as float64 [n].
+
+    Raises:
+        UserError: not one number for each of the ``n`` samples, or NaN among them.
+    """
+    values = _tensor("scores", scores).double()
+    if values.shape != (n,) or bool(values.isnan().any()):
+        raise UserError(f"scores are one number for each of the {n} samples, none NaN")
+    return values
+
+
+def _matrix(name: str, values: Any) -> Tensor:
+    matrix = _tensor(name, values)
+    if matrix.ndim != 2 or not matrix.is_floating_point():
+        raise UserError(f"{name} are a matrix of floating-point numbers, not {matrix.dtype} {list(matrix.shape)}")
+    if not bool(torch.isfinite(matrix).all()):
+        bad = (~torch.isfinite(matrix)).any(dim=1).nonzero().flatten()
+        raise UserError(f"{name} hold NaN or infinite values, the first in sample {int(bad[0])}")
+    return matrix.detach().to(torch.promote_types(matrix.dtype, torch.float32))
+
+
+def _tensor(name: str, values: Any) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.ascontiguousarray(values)
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} are not numbers in rows of equal length: {error}") from error

@@ -1,0 +1,129 @@
+"""Greedy maximisation of a set function over distances between per-sample gradients: kernel × function × greedy."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from methods.base import Context, Evidence, Method
+from methods.batched import facility_location_of_classes
+from methods.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
+from methods.features import Features
+from methods.greedy import GREEDIES, Picks
+from methods.matrix import PairwiseMatrix
+from methods.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
+from utils.errors import UserError, choose
+
+_EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so batched passes can stand for either
+
+
+@dataclass(frozen=True)
+class SetFunctionMethod(Method):
+    """A method that maximises a set function of a distance between samples.
+
+    Attributes:
+        greedy: NaiveGreedy, LazyGreedy, StochasticGreedy or ApproximateLazyGreedy.
+        weighted: weigh each pick by its cluster, the number of samples that it is the nearest pick to.
+    """
+
+    greedy: str = "LazyGreedy"
+    weighted: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "greedy", choose("greedy", self.greedy, GREEDIES))
+
+    @property
+    def nested(self) -> bool:
+        return self.greedy != "StochasticGreedy" and not self.weighted
+
+    @property
+    def set_function(self) -> type[SetFunction]:
+        """The function to maximise."""
+        return FacilityLocation
+
+    @abstractmethod
+    def distance(self, features: Features) -> Distance:
+        """The distance D between samples; their similarity is an offset less D."""
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        matrix = PairwiseMatrix(self.distance(self.features_of(evidence)), context.memory_budget)
+        # Facility location's picks do not depend on the offset, so a bound on it will do.
+        offset = matrix.bound() if self.set_function is FacilityLocation else matrix.offset()
+        picks = GREEDIES[self.greedy](self.set_function(matrix, offset), budget, context.seed)
+        return replace(picks, weights=cluster_sizes(matrix, picks)) if self.weighted else picks
+
+    def pick_classes(
+        self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
+    ) -> list[Picks]:
+        exact = self.set_function is FacilityLocation and self.greedy in _EXACT_GREEDIES
+        if not (exact and contexts[0].device.type == "cuda" and not self.weighted):
+            return super().pick_classes(classes, budgets, contexts)
+        distances = (self.distance(self.features_of(each)) for each in classes)
+        return facility_location_of_classes(distances, budgets, contexts[0].memory_budget)
+
+
+def cluster_sizes(matrix: PairwiseMatrix, picks: Picks) -> np.ndarray:
+    """How many samples each pick is nearest to, float32 [k]; a sample at equal distances goes to the earlier pick."""
+    nearest = torch.full((matrix.n,), torch.inf, dtype=matrix.dtype, device=matrix.device)
+    owner = torch.zeros(matrix.n, dtype=torch.int64, device=matrix.device)
+    for position, pick in enumerate(picks.indices.tolist()):
+        row = matrix.row(pick)
+        closer = row < nearest
+        owner[closer] = position
+        nearest = torch.where(closer, row, nearest)
+    return torch.bincount(owner, minlength=len(picks.indices)).float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Submodular(SetFunctionMethod):
+    """Any kernel, set function and greedy optimiser together.
+
+    Kernels of g_i, the per-sample last-layer gradients: ``cosine`` ½ + ½cos(g_i, g_j); ``worst`` c − D_ij with
+    LCMat's D; ``grad_l2`` max d − d with d = ‖g_i − g_j‖₂; ``adacore`` the same of preconditioned gradients.
+
+    Attributes:
+        submodular: FacilityLocation, GraphCut or LogDeterminant.
+        kernel: cosine, worst, adacore or grad_l2.
+        eps: weight of the curvature term of ``worst``, ρ/2.
+        num_dims: Hessian coordinates K of ``worst``.
+    """
+
+    source = "Iyer et al. 2021, Submodular combinatorial information measures; kernels as named"
+
+    submodular: str = "GraphCut"
+    kernel: str = "cosine"
+    eps: float = 0.05
+    num_dims: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "submodular", choose("submodular function", self.submodular, SET_FUNCTIONS))
+        object.__setattr__(self, "kernel", choose("kernel", self.kernel, KERNELS))
+        check_curvature_options(self.eps, self.num_dims)
+
+    @property
+    def set_function(self) -> type[SetFunction]:
+        return SET_FUNCTIONS[self.submodular]
+
+    def distance(self, features: Features) -> Distance:
+        return KERNELS[self.kernel](features, self)
+
+
+KERNELS: dict[str, Callable[[Features, Submodular], Distance]] = {
+    "cosine": lambda features, _: CosineDistance(features),
+    "worst": lambda features, options: CurvatureDistance(features, options.eps, options.num_dims),
+    "adacore": lambda features, _: AdaCoreDistance(features),
+    "grad_l2": lambda features, _: GradientDistance(features),
+}
+
+
+def check_curvature_options(eps: float, num_dims: int) -> None:
+    """Raise UserError unless 0 ≤ eps < ∞ and num_dims ≥ 1."""
+    if not 0 <= eps < float("inf"):
+        raise UserError(f"eps is a finite number of at least 0, not {eps}")
+    if num_dims < 1:
+        raise UserError(f"num_dims (--K) is at least 1, not {num_dims}")

@@ -1,0 +1,21 @@
+"""Uniform sampling without replacement, the baseline of every table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from methods.base import Context, Evidence, Method, Need
+from methods.greedy import Picks
+
+
+@dataclass(frozen=True)
+class Uniform(Method):
+    """A seeded random order; per class where the selection is balanced."""
+
+    source = "baseline"
+    need = Need.NOTHING
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        return Picks(np.random.default_rng(context.seed).permutation(len(evidence))[:budget])
