@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -75,6 +76,26 @@ def select(
         [context.with_seed(derive_seed(seed, "class", label)) for label in budgets],
     )
     return _joined([indices.cpu().numpy() for indices in members.values()], picks)
+
+
+def select_fractions(
+    method: Method,
+    evidence: Evidence,
+    fractions: Sequence[float],
+    *,
+    balance: bool = True,
+    seed: int = 0,
+    memory_budget: int | None = None,
+) -> dict[float, Coreset]:
+    """The coreset of each fraction; one selection serves them all where the method's picks are nested."""
+
+    def of(fraction: float) -> Coreset:
+        return select(method, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget)
+
+    if not method.nested:
+        return {fraction: of(fraction) for fraction in fractions}
+    largest = of(max(fractions))
+    return {fraction: prefix(largest, evidence.labels, fraction, balance) for fraction in fractions}
 
 
 def prefix(coreset: Coreset, labels: Tensor, fraction: float, balance: bool) -> Coreset:

@@ -71,6 +71,10 @@ class Coreset:
             None if self.gains is None else self.gains[positions],
         )
 
+    def mapped(self, numbers: np.ndarray) -> Coreset:
+        """The same picks where sample i is called ``numbers[i]`` (int64 [n], unique)."""
+        return Coreset(numbers[self.indices], self.weights, self.gains)
+
     def save(self, path: str | Path) -> None:
         """Write an npz with ``indices``, and ``weights`` and ``gains`` where there are any."""
         arrays = {"indices": self.indices, "weights": self.weights, "gains": self.gains}

@@ -1,0 +1,125 @@
+"""From a data set to coresets: the proxy, what the method needs of it, and the selection for every fraction."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from methods import make_method
+from methods.balance import select_fractions
+from methods.coreset import Coreset
+from methods.deepfool import perturbations
+from methods.evidence import gather
+from methods.features import Features
+from methods.trace import ForgettingTrace
+from utils.config import SelectionConfig
+from utils.data import Batches, Data
+from utils.device import finish_queued_work
+from utils.evaluation import TEST_BATCH, embed_and_classify
+from utils.proxy import Proxy, ProxyConfig, train_proxy
+from utils.retraining import Timing
+from utils.training import Machine
+
+_REPEATS = 10  # independently seeded networks that GraNd averages over
+
+
+class Pipeline:
+    """The selection of one seed; proxy and features are made when the method first asks for them.
+
+    Args:
+        save_path: where proxies are cached.
+        memory_budget: bytes that the selection may take beyond its inputs; None: half of what is free.
+    """
+
+    def __init__(
+        self,
+        config: SelectionConfig,
+        data: Data,
+        seed: int,
+        machine: Machine,
+        save_path: Path,
+        memory_budget: int | None = None,
+    ) -> None:
+        self.config, self.data, self.seed, self.machine = config, data, seed, machine
+        self.save_path, self.memory_budget = save_path, memory_budget
+        self.images = machine.hold(data.train)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.images_seen: defaultdict[str, int] = defaultdict(int)
+
+    def coresets(self, fractions: Sequence[float]) -> dict[float, Coreset]:
+        """The coreset of each fraction of ``data.pool``; indices are into ``data.train``."""
+        method = make_method(self.config.method, **self.config.options)
+        held_out = self.data.held_out
+        evidence = gather(
+            method,
+            self.data.train.labels[self.data.pool].to(self.machine.device),
+            features=lambda: self._features(self.proxy, self.data.pool),
+            validation=(lambda: self._features(self.proxy, held_out)) if len(held_out) else None,
+            forgetting=self._forgetting,
+            repeats=self._repeats,
+            perturbations=lambda: perturbations(self.proxy.network, self._batches(self.data.pool)),
+        )
+        with self._timed("selection"):
+            coresets = select_fractions(
+                method,
+                evidence,
+                fractions,
+                balance=self.config.balance,
+                seed=self.seed,
+                memory_budget=self.memory_budget,
+            )
+        pool = self.data.pool.numpy()
+        return {fraction: coreset.mapped(pool) for fraction, coreset in coresets.items()}
+
+    def timing(self) -> Timing:
+        """What the phases so far took, and the images that they saw a second."""
+        speeds = {phase: images / max(self.seconds[phase], 1e-9) for phase, images in self.images_seen.items()}
+        return Timing(dict(self.seconds), speeds)
+
+    @cached_property
+    def proxy(self) -> Proxy:
+        """The network that features, scores and perturbations come from."""
+        return self._train(0, ForgettingTrace(len(self.data.pool)))
+
+    def _train(self, repeat: int, trace: ForgettingTrace) -> Proxy:
+        if self.config.model is None or self.config.proxy is None:
+            raise ValueError(f"{self.config.method} was configured without a proxy")
+        config = ProxyConfig(self.config.model, self.config.proxy, self.seed, repeat)
+        proxy = train_proxy(config, self.data, self.machine, trace, self.save_path)
+        self.seconds["proxy"] += proxy.outcome.seconds
+        self.images_seen["proxy"] += config.training.epochs * len(self.data.pool)
+        return proxy
+
+    def _forgetting(self) -> Tensor:
+        trace = ForgettingTrace(len(self.data.pool))
+        self._train(0, trace)
+        return trace.scores().to(self.machine.device)
+
+    def _repeats(self) -> Iterator[Features]:
+        yield self._features(self.proxy, self.data.pool)
+        for repeat in range(1, _REPEATS):
+            yield self._features(self._train(repeat, ForgettingTrace(len(self.data.pool))), self.data.pool)
+
+    def _features(self, proxy: Proxy, indices: Tensor) -> Features:
+        with self._timed("features", len(indices)):
+            network = proxy.network
+            return Features.of(*embed_and_classify(network.embed, network.classifier, self._batches(indices)))
+
+    def _batches(self, indices: Tensor) -> Batches:
+        spec, device, workers = self.data.spec, self.machine.device, self.machine.workers
+        return Batches(self.images, spec, indices, TEST_BATCH, device=device, workers=workers)
+
+    @contextmanager
+    def _timed(self, phase: str, images: int = 0) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        finish_queued_work(self.machine.device)
+        self.seconds[phase] += time.monotonic() - started
+        if images:
+            self.images_seen[phase] += images

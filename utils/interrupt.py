@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM held back until a point where the state of the work is whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from utils.cli import Terminated
+
+_EXCEPTIONS: dict[int, type[KeyboardInterrupt]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+}
+
+
+class Interruption:
+    """What arrived while signals were held back."""
+
+    def __init__(self) -> None:
+        self.exception: type[KeyboardInterrupt] | None = None
+
+    def __bool__(self) -> bool:
+        return self.exception is not None
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Remember the first signal; a second one does not wait."""
+        if self.exception is not None:
+            raise _EXCEPTIONS[number]
+        self.exception = _EXCEPTIONS[number]
+
+    def act(self) -> None:
+        """Raise what arrived."""
+        if self.exception is not None:
+            raise self.exception
+
+
+@contextmanager
+def held_back() -> Iterator[Interruption]:
+    """Within the block SIGINT and SIGTERM are only noted; whoever opened it asks and acts between two steps."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    previous = {number: signal.signal(number, interruption.receive) for number in _EXCEPTIONS}
+    try:
+        yield interruption
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

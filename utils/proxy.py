@@ -1,0 +1,98 @@
+"""Proxy networks: trained on all that may be selected, cached by everything that they depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import nets
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.config import TrainingConfig, digest
+from utils.data import Data
+from utils.lock import FileLock
+from utils.seeding import seed_torch
+from utils.summary import Epoch
+from utils.training import Machine, Observer, Outcome, Task, Training
+
+_FOLDER = "proxies"
+
+
+@dataclass(frozen=True)
+class ProxyConfig:
+    """What a proxy depends on beside the data."""
+
+    model: str
+    training: TrainingConfig
+    seed: int
+    repeat: int = 0  # of several independent proxies; 0 is the one that features come from
+
+    @property
+    def purpose(self) -> str:
+        """The name of its random numbers."""
+        return f"proxy {self.repeat}"
+
+
+@dataclass(frozen=True, eq=False)
+class Proxy:
+    """A trained network in evaluation mode, and what its training came to."""
+
+    network: nets.Network
+    outcome: Outcome
+
+
+def proxy_key(config: ProxyConfig, data: Data, device: torch.device) -> str:
+    """A digest of everything that the trained proxy depends on; how often it is tested is not among it."""
+    training = dataclasses.replace(config.training, test_interval=0, test_fraction=1.0)
+    return digest(
+        {
+            "proxy": asdict(dataclasses.replace(config, training=training)),
+            "data": data.fingerprint,
+            "pool": hashlib.sha256(data.pool.numpy().tobytes()).hexdigest(),
+            "torch": torch.__version__,
+            "device": device.type,
+        }
+    )
+
+
+def train_proxy(
+    config: ProxyConfig, data: Data, machine: Machine, observer: Observer, save_path: Path
+) -> Proxy:
+    """Train a fresh network on ``data.pool``; or take the one that was trained before.
+
+    A hit gives the network, the observer's state, the history and the seconds of the training that was.
+    """
+    seed_torch(config.seed, config.purpose, "network")
+    network = nets.build(config.model, data.spec.channels, data.spec.num_classes, data.spec.im_size)
+    key = proxy_key(config, data, machine.device)
+    path = save_path / _FOLDER / f"{key}.pt"
+    with FileLock(path.with_suffix(".lock")):
+        kept = load_checkpoint(path, machine.device)
+        if kept is None:
+            machine = dataclasses.replace(machine, checkpoint=path.with_suffix(".checkpoint"), on_history=None)
+            training = Training(
+                network,
+                Task(data, data.pool),
+                config.training,
+                seed=config.seed,
+                purpose=config.purpose,
+                label=f"proxy {config.model}" + (f" {config.repeat}" if config.repeat else ""),
+                machine=machine,
+                observer=observer,
+            )
+            outcome = training.run()
+            kept = {
+                "network": network.state_dict(),
+                "observer": observer.state_dict(),
+                "outcome": asdict(outcome),
+            }
+            save_checkpoint(path, kept)
+            path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    network.to(machine.device).load_state_dict(kept["network"])
+    observer.load_state_dict(kept["observer"])
+    outcome = kept["outcome"]
+    history = tuple(Epoch(**row) for row in outcome["history"])
+    return Proxy(network.eval(), Outcome(**{**outcome, "history": history}))

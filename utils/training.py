@@ -1,0 +1,296 @@
+"""One training of one network: the same loop for proxies, coresets and condensed sets.
+
+It can be stopped after any step and continued, and then ends bit for bit (on a CPU) where an undisturbed one
+would have: every epoch's order and augmentation derive from the seed, and a checkpoint holds the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.config import TrainingConfig
+from utils.data import Batch, Batches, Data, Images, fits_on_device
+from utils.device import autocast, finish_queued_work, random_state, restore_random_state
+from utils.errors import UserError
+from utils.evaluation import TEST_BATCH, evaluate, test_indices
+from utils.interrupt import held_back
+from utils.progress import Progress
+from utils.schedule import build_optimizer, build_scheduler
+from utils.seeding import derive_seed, seed_torch
+from utils.summary import Epoch
+
+
+class DivergedError(UserError):
+    """A loss that is NaN or infinite."""
+
+
+class Observer(Protocol):
+    """Watches every training batch, e.g. to count forgetting events; its state goes into checkpoints."""
+
+    def observe(self, positions: Tensor, correct: Tensor) -> None:
+        """Positions int64 [b] in the training indices, and whether each was classified rightly, bool [b]."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What to train on, and what to test on.
+
+    Attributes:
+        indices: int64 [n] into ``data.train``.
+        weights: float32 [n], or None where every image counts the same.
+    """
+
+    data: Data
+    indices: Tensor
+    weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a training runs; changes no result.
+
+    Attributes:
+        checkpoint: file that the state is kept in, or None.
+        checkpoint_interval: seconds between checkpoints.
+        on_history: called with the epochs so far whenever a checkpoint is written.
+    """
+
+    device: torch.device
+    workers: int = 0
+    data_on_device: str = "auto"
+    print_freq: int = 100
+    checkpoint: Path | None = None
+    checkpoint_interval: float = 10.0
+    on_history: Callable[[tuple[Epoch, ...]], None] | None = None
+
+    def hold(self, images: Images) -> Images:
+        """The images on the device where they fit, else as they are."""
+        return images.to(self.device) if fits_on_device(images, self.device, self.data_on_device) else images
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to: one row an epoch, its steps, and its speed without the tests."""
+
+    history: tuple[Epoch, ...]
+    steps: int
+    seconds: float
+    images_per_second: float
+
+
+@dataclass
+class _Tally:
+    """Sums over the current epoch, kept on the device."""
+
+    loss: Tensor
+    correct: Tensor
+    images: int = 0
+
+    @classmethod
+    def empty(cls, device: torch.device) -> _Tally:
+        return cls(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
+
+
+@dataclass
+class _Position:
+    """How far a training is."""
+
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    lr: float = 0.0  # of the epoch's first step
+    training_seconds: float = 0.0
+    testing_seconds: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+
+
+class Training:
+    """One training of ``network``, in place.
+
+    Args:
+        purpose: with the seed it names the random numbers: order, augmentation, dropout.
+        label: what progress and errors call this training.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        purpose: str,
+        label: str,
+        machine: Machine,
+        observer: Observer | None = None,
+    ) -> None:
+        self.task, self.config, self.seed, self.purpose, self.label = task, config, seed, purpose, label
+        self.machine, self.observer = machine, observer
+        self.device = machine.device
+        layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+        self.network = network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.forward: nn.Module = torch.compile(self.network) if config.compile else self.network  # type: ignore[assignment]
+        self.train_images = machine.hold(task.data.train)
+        self.test_images = machine.hold(task.data.test)
+        self.steps_per_epoch = len(self._batches(0))
+        self.optimizer = build_optimizer(config.optimizer, self.network.parameters())
+        self.scheduler = build_scheduler(config.scheduler, self.optimizer, config.epochs, self.steps_per_epoch)
+        self.position, self.tally = _Position(), _Tally.empty(self.device)
+
+    def run(self) -> Outcome:
+        """Train from the checkpoint, or from the start, to the end.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came; the checkpoint holds everything up to then.
+        """
+        self._resume()
+        total = self.config.epochs * self.steps_per_epoch
+        done = self.position.epoch * self.steps_per_epoch + self.position.step
+        self.saved_at = time.monotonic()
+        with Progress(self.label, total, self.machine.print_freq, done) as progress:
+            while self.position.epoch < self.config.epochs:
+                self._epoch(progress)
+        images = self.config.epochs * len(self.task.indices)
+        training, testing = self.position.training_seconds, self.position.testing_seconds
+        return Outcome(tuple(self.position.history), total, training + testing, images / max(training, 1e-9))
+
+    def _epoch(self, progress: Progress) -> None:
+        position = self.position
+        if position.step == 0:
+            self.tally = _Tally.empty(self.device)
+            seed_torch(self.seed, self.purpose, "epoch", position.epoch)
+            position.lr = float(self.optimizer.param_groups[0]["lr"])
+        started = time.monotonic()
+        self.network.train()
+        with held_back() as interruption:
+            for number, batch in enumerate(self._batches(position.epoch)):
+                if number < position.step:
+                    continue
+                self._step(batch)
+                position.step += 1
+                progress.step()
+                if interruption or self._due():
+                    position.training_seconds += time.monotonic() - started
+                    started = time.monotonic()
+                    self._save()
+                    interruption.act()
+        finish_queued_work(self.device)
+        position.training_seconds += time.monotonic() - started
+        started = time.monotonic()
+        self._close_epoch(progress)
+        position.testing_seconds += time.monotonic() - started
+
+    def _step(self, batch: Batch) -> None:
+        with autocast(self.device, self.config.amp):
+            logits = self.forward(batch.x)
+        losses = F.cross_entropy(logits.float(), batch.y, reduction="none")  # [b]
+        loss = losses.mean() if batch.weight is None else _weighted_mean(losses, batch.weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.scheduler.step()
+        correct = logits.detach().argmax(dim=1) == batch.y  # [b]
+        self.tally.loss += loss.detach() * len(batch)
+        self.tally.correct += correct.sum()
+        self.tally.images += len(batch)
+        if self.observer is not None:
+            self.observer.observe(batch.position, correct)
+
+    def _close_epoch(self, progress: Progress) -> None:
+        position, tally = self.position, self.tally
+        loss, accuracy = float(tally.loss) / tally.images, 100 * int(tally.correct) / tally.images
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"{self.label}: the training loss became {loss} in epoch {position.epoch + 1} at lr {position.lr:g}; "
+                "try a smaller --lr (for the proxy --selection_lr)"
+            )
+        position.epoch, position.step = position.epoch + 1, 0
+        tested = self._test() if self._tests(position.epoch) else (None, None)
+        position.history.append(Epoch(position.epoch, position.lr, loss, accuracy, *tested))
+        if tested[1] is not None:
+            progress.describe(f"loss {loss:.3f}, test accuracy {tested[1]:.2f} %")
+        else:
+            progress.describe(f"loss {loss:.3f}, training accuracy {accuracy:.2f} %")
+
+    def _tests(self, epochs_done: int) -> bool:
+        interval = self.config.test_interval
+        return epochs_done == self.config.epochs or (interval > 0 and epochs_done % interval == 0)
+
+    def _test(self) -> tuple[float, float]:
+        indices = test_indices(len(self.test_images), self.config.test_fraction, self.seed)
+        spec, workers = self.task.data.spec, self.machine.workers
+        batches = Batches(self.test_images, spec, indices, TEST_BATCH, device=self.device, workers=workers)
+        return evaluate(self.network, batches, self.config.amp)
+
+    def _batches(self, epoch: int) -> Batches:
+        return Batches(
+            self.train_images,
+            self.task.data.spec,
+            self.task.indices,
+            self.config.batch,
+            device=self.device,
+            shuffle_seed=derive_seed(self.seed, self.purpose, "order", epoch),
+            augment=self.config.augment,
+            weights=self.task.weights,
+            workers=self.machine.workers,
+        )
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.machine.checkpoint_interval
+
+    def _save(self) -> None:
+        if self.machine.checkpoint is None:
+            return
+        position, tally = self.position, self.tally
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "position": asdict(position),
+            "tally": (tally.loss, tally.correct, tally.images),
+            "random": random_state(self.device),
+            "observer": None if self.observer is None else self.observer.state_dict(),
+        }
+        save_checkpoint(self.machine.checkpoint, state)
+        if self.machine.on_history is not None:
+            self.machine.on_history(tuple(position.history))
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        state = None if self.machine.checkpoint is None else load_checkpoint(self.machine.checkpoint, self.device)
+        if state is None:
+            return
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{self.machine.checkpoint} is not of this training ({error}); remove it") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        position = state["position"]
+        self.position = _Position(**{**position, "history": [Epoch(**row) for row in position["history"]]})
+        self.tally = _Tally(*state["tally"])
+        if self.observer is not None:
+            self.observer.load_state_dict(state["observer"])
+        restore_random_state(state["random"], self.device)
+
+
+def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """Σ wℓ / Σ w over a batch, [b] each; 0 where every weight is 0."""
+    return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
