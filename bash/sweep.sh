@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The paper's recipe on one data set. Called by LCMat_<DATASET>.sh, which set the defaults; everything can be
+# overridden from the environment:
+#   DATASET DATA_PATH MODEL SELECTIONS FRACTIONS SEEDS EPOCHS PROXY_EPOCHS BATCH LR EPS TEST_INTERVAL SAVE_PATH GPU JOBS
+# Further arguments go to main.py. Finished runs are skipped; the table of all runs comes last.
+set -euo pipefail
+for NAME in DATA_PATH SAVE_PATH; do # given relative to where the user stands, who may stand anywhere
+    if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
+        printf -v "$NAME" '%s/%s' "$PWD" "${!NAME}"
+    fi
+done
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+prepare
+
+: "${DATASET:?set DATASET, or call one of bash/LCMat_<DATASET>.sh}"
+: "${DATA_PATH:=data}" "${MODEL:=ResNet18}" "${SELECTIONS:=LCMat}" "${SEEDS:=0 1 2}"
+: "${FRACTIONS:=0.001 0.005 0.01 0.05 0.1 0.2 0.3}" "${EPOCHS:=200}" "${PROXY_EPOCHS:=10}" "${BATCH:=128}"
+: "${LR:=0.1}" "${EPS:=0.01}" "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result}" "${GPU:=}" "${JOBS:=1}"
+read -ra FRACTION_LIST <<< "$FRACTIONS"
+read -ra DEVICES <<< "${GPU//,/ }"
+
+COUNT=0
+FAILED=0
+trap 'kill $(jobs -p) 2> /dev/null; exit 130' INT TERM
+for SEED in $SEEDS; do
+    for SELECTION in $SELECTIONS; do
+        COMMAND=("$PYTHON" main.py --dataset "$DATASET" --data_path "$DATA_PATH" --model "$MODEL"
+            --selection "$SELECTION" --fraction "${FRACTION_LIST[@]}" --seed "$SEED" --epochs "$EPOCHS"
+            -se "$PROXY_EPOCHS" --optimizer SGD --lr "$LR" --batch "$BATCH" --test_interval "$TEST_INTERVAL"
+            --save_path "$SAVE_PATH")
+        if [ "$SELECTION" = LCMat ]; then
+            COMMAND+=(--eps "$EPS")
+        fi
+        if [ "${#DEVICES[@]}" -gt 0 ]; then
+            COMMAND+=(--gpu "${DEVICES[COUNT % ${#DEVICES[@]}]}")
+        fi
+        COUNT=$((COUNT + 1))
+        echo "$SELECTION, seed $SEED" >&2
+        if [ "$JOBS" -le 1 ]; then
+            "${COMMAND[@]}" "$@" > /dev/null || FAILED=$?
+        else
+            while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do
+                wait -n || FAILED=$?
+            done
+            "${COMMAND[@]}" "$@" > /dev/null &
+        fi
+        if [ "$FAILED" -ge 128 ]; then # stopped by a signal: so does the sweep
+            exit "$FAILED"
+        fi
+    done
+done
+while [ -n "$(jobs -rp)" ]; do
+    wait -n || FAILED=$?
+done
+"$PYTHON" -m utils.report "$SAVE_PATH"
+exit "$FAILED"
