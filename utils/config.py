@@ -155,6 +155,7 @@ class Settings:
     cross: tuple[str, ...] = ()
     coresets: tuple[str, ...] = ()  # --coreset FILE …: selected elsewhere
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    given: frozenset[str] = frozenset()  # the flags, without dashes, that the command line names itself
 
     def run(self, fraction: float, seed: int, repeat: int = 0, model: str | None = None) -> RunConfig:
         """The configuration of one run of this command line."""

@@ -1,0 +1,106 @@
+"""What the shell sees of an entry script: statuses, one-line errors, quiet ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils.cli import Terminated, run_main
+from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def raiser(error: BaseException):
+    def function() -> None:
+        raise error
+
+    return function
+
+
+def test_done_is_zero(capsys):
+    assert run_main(lambda: print("fine")) == 0
+    assert capsys.readouterr() == ("fine\n", "")
+
+
+def test_a_user_error_is_one_line_and_status_2(capsys):
+    assert run_main(raiser(UserError("no such thing:\n  two lines"))) == 2
+    assert capsys.readouterr() == ("", "error: no such thing: two lines\n")
+
+
+def test_ctrl_c_is_130(capsys):
+    assert run_main(raiser(KeyboardInterrupt())) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_sigterm_reaches_the_work_and_is_143():
+    saved = []
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        except KeyboardInterrupt as stop:
+            saved.append(type(stop))
+            raise
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_main(work) == 143
+    assert saved == [Terminated]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_help_is_zero_and_other_exits_pass():
+    assert run_main(raiser(SystemExit(0))) == 0
+    with pytest.raises(SystemExit, match="7"):
+        run_main(raiser(SystemExit(7)))
+
+
+def test_faults_of_the_program_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_main(raiser(ZeroDivisionError()))
+    with pytest.raises(BrokenPipeError):
+        run_main(raiser(BrokenPipeError()))
+
+
+SCRIPT = """
+from utils.cli import run_main
+def main():
+    {body}
+raise SystemExit(run_main(main))
+"""
+
+
+@pytest.mark.parametrize("body", ["print('x' * 10)", "[print('x' * 100) for _ in range(10**5)]"])
+def test_a_reader_that_went_away_is_quiet(body):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(body=body)],
+            cwd=ROOT,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_sigterm_of_a_real_process():
+    body = "import time; print('ready', flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(body=body)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (143, b"")
