@@ -1,0 +1,81 @@
+"""Residual networks (He et al., 2016), in their form for small images: a 3×3 stem and no max-pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nets.contract import BatchNorm2d, Network, NetworkSpec, Size, global_pool, torchvision_form
+
+
+class Residual(nn.Module):
+    """ReLU of a branch plus its shortcut: the identity, or 1×1 and normalised where the shape changes."""
+
+    def __init__(self, branch: nn.Module, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.branch = branch
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else convolution(inputs, outputs, 1, stride)
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.branch(x) + self.shortcut(x))
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """An unbiased convolution that keeps the size but for its stride, normalised."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        BatchNorm2d(outputs),
+    )
+
+
+def basic(inputs: int, width: int, stride: int) -> Residual:
+    """Two 3×3 convolutions."""
+    branch = nn.Sequential(convolution(inputs, width, 3, stride), nn.ReLU(), convolution(width, width, 3))
+    return Residual(branch, inputs, width, stride)
+
+
+def bottleneck(inputs: int, width: int, stride: int) -> Residual:
+    """1×1, 3×3 (with the stride) and 1×1 convolutions, widening four times."""
+    branch = nn.Sequential(
+        convolution(inputs, width, 1),
+        nn.ReLU(),
+        convolution(width, width, 3, stride),
+        nn.ReLU(),
+        convolution(width, 4 * width, 1),
+    )
+    return Residual(branch, inputs, 4 * width, stride)
+
+
+def resnet(
+    channels: int,
+    num_classes: int,
+    size: Size,
+    *,
+    block: Callable[[int, int, int], Residual],
+    depths: tuple[int, ...],
+) -> Network:
+    """Four stages of ``depths`` blocks, all but the first halved. Embedding: 512, or 2048 of bottlenecks."""
+    layers: list[nn.Module] = [convolution(channels, 64, 3), nn.ReLU()]
+    inputs = 64
+    for stage, depth in enumerate(depths):
+        for index in range(depth):
+            layer = block(inputs, 64 * 2**stage, 2 if stage > 0 and index == 0 else 1)
+            layers.append(layer)
+            inputs = layer.outputs
+    return Network(nn.Sequential(*layers, global_pool()), nn.Linear(inputs, num_classes))
+
+
+def _spec(name: str, block: Callable[[int, int, int], Residual], depths: tuple[int, ...], large: str) -> NetworkSpec:
+    return NetworkSpec(name, partial(resnet, block=block, depths=depths), 8, torchvision_form(large))
+
+
+ResNet18 = _spec("ResNet18", basic, (2, 2, 2, 2), "resnet18")
+ResNet34 = _spec("ResNet34", basic, (3, 4, 6, 3), "resnet34")
+ResNet50 = _spec("ResNet50", bottleneck, (3, 4, 6, 3), "resnet50")
+ResNet101 = _spec("ResNet101", bottleneck, (3, 4, 23, 3), "resnet101")
+ResNet152 = _spec("ResNet152", bottleneck, (3, 8, 36, 3), "resnet152")
