@@ -1,0 +1,109 @@
+"""A run's digest changes with all that its result depends on, and with nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from command_lines import read
+
+
+def digest_of(line: str) -> str:
+    found = read(line)
+    return found.run(found.fractions[0], found.seeds[0]).digest()
+
+
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        ("", change)
+        for change in (
+            "--dataset CIFAR100",
+            "--im_size 64",
+            "--val",
+            "--model VGG16",
+            "--selection AdaCore",
+            "--selection_model VGG16",
+            "--fraction 0.2",
+            "--balance no",
+            "--eps 0.01",
+            "--K 10",
+            "--weighted",
+            "--submodular_greedy NaiveGreedy",
+            "-se 3",
+            "-sb 3",
+            "-so Adam",
+            "-slr 1",
+            "-sm 0.1",
+            "-swd 0",
+            "-sn no",
+            "--optimizer Adam",
+            "--lr 0.2",
+            "--min_lr 0",
+            "--momentum 0.1",
+            "--weight_decay 0",
+            "--nesterov no",
+            "--scheduler none",
+            "--epochs 3",
+            "--batch 3",
+            "--train_batch 3",
+            "--test_interval 0",
+            "--test_fraction 0.5",
+            "--seed 1",
+            "--amp",
+            "--compile",
+        )
+    ]
+    + [
+        ("--val", "--val_ratio 0.3"),
+        ("--scheduler StepLR", "--gamma 0.1"),
+        ("--scheduler StepLR", "--step_size 3"),
+        ("--dataset ImageFolder", "--data_path elsewhere"),
+        ("--selection Submodular", "--kernel adacore"),
+        ("--selection Submodular", "--submodular FacilityLocation"),
+        ("--selection Uncertainty", "--uncertainty Margin"),
+        ("--selection Cal", "--pretrained"),
+    ],
+)
+def test_every_setting_that_can_change_the_result_changes_the_digest(base, change):
+    assert digest_of(base) != digest_of(f"{base} {change}")
+
+
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        ("", change)
+        for change in (
+            "--data_path elsewhere",
+            "--save_path elsewhere",
+            "--resume here",
+            "--checkpoint_interval 3",
+            "--print_freq 3",
+            "--workers 0",
+            "--data_on_device on",
+            "--memory_budget 1GB",
+            "--profile",
+            "--save_features",
+            "--after_analyses",
+            "--exact_analyses",
+            "--num_exp 4",
+            "--num_eval 4",
+            "--cross VGG16",
+            "--fraction 0.1 0.3",
+            "--backpack",
+            "--val_ratio 0.3",
+            "--gamma 0.1",
+            "--step_size 3",
+            "--kernel worst",
+            "--eps 0.050",
+        )
+    ]
+    + [
+        ("--selection Uniform", "--eps 0.3 --K 3 --kernel worst -se 3 --selection_model VGG16"),
+        ("--selection Submodular", "--eps 0.3 --K 3"),
+        ("--optimizer Adam", "--momentum 0.3 --nesterov no"),
+        ("--momentum 0", "--nesterov no"),
+        ("--selection kCenterGreedy --pretrained", "-slr 0.3"),
+        ("--selection Full", "--fraction 0.3 --balance no"),
+    ],
+)
+def test_what_does_not_act_leaves_the_digest_alone(base, change):
+    assert digest_of(base) == digest_of(f"{base} {change}")
