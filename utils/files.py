@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -23,6 +24,11 @@ _DAMAGED = (
     *(EOFError, NotImplementedError, RuntimeError, MemoryError, SyntaxError, Warning),
     *(ValueError, TypeError, AttributeError, LookupError, zipfile.BadZipFile, zlib.error),
 )
+
+_SEAL = b"sha256:"  # and 64 hex digits of the file as it is without a zip comment
+_NO_COMMENT = b"\0\0"  # the length of the comment, at the end of a zip file that has none
+_END, _LONGEST_END = b"PK\5\6", 22 + 0xFFFF  # where a zip file's directory ends, with the longest comment
+_CHUNK = 1 << 24
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -91,17 +97,21 @@ def read_json(path: Path) -> Any:
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as a compressed npz without pickles, atomically."""
+    """Write named arrays as a compressed npz without pickles, atomically, with its SHA-256 as zip comment."""
     if any(array.dtype.hasobject for array in arrays.values()):
         raise TypeError("an npz of this project holds no Python objects")
     named: dict[str, Any] = dict(arrays)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **named)
-    write_atomic(path, buffer.getvalue())
+    content = buffer.getvalue()
+    seal = _SEAL + hashlib.sha256(content).hexdigest().encode()
+    write_atomic(path, content[: -len(_NO_COMMENT)] + len(seal).to_bytes(2, "little") + seal)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz file; zip's own checksums notice a truncated or altered file.
+    """All arrays of an npz file, unless it was truncated or altered.
+
+    Files of :func:`write_npz` are compared with their SHA-256, others with zip's checksums of each array.
 
     Raises:
         UserError: missing, damaged, or holding pickled objects (which are never loaded).
@@ -118,11 +128,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
-    """The arrays, after every member's checksum was compared: numpy alone reads only as far as it needs."""
-    with zipfile.ZipFile(file) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"wrong checksum of {damaged}")
+    """The arrays, after checksums were compared: numpy alone reads only as far as it needs."""
+    if not _is_sealed(file):
+        _check_end(file)
+        with zipfile.ZipFile(file) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"wrong checksum of {damaged}")
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
         named = {name: arrays[name] for name in arrays.files}
@@ -130,3 +141,32 @@ def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name} is not an array")
     return named
+
+
+def _is_sealed(file: BinaryIO) -> bool:
+    """Whether the file ends in its SHA-256. Raises ValueError where that is another file's."""
+    size = file.seek(0, os.SEEK_END)
+    start = max(size - len(_SEAL) - 64, 0)
+    file.seek(start)
+    seal = file.read()
+    if not seal.startswith(_SEAL):
+        return False
+    file.seek(0)
+    checksum = hashlib.sha256()
+    for left in range(start - len(_NO_COMMENT), 0, -_CHUNK):
+        checksum.update(file.read(min(left, _CHUNK)))
+    checksum.update(_NO_COMMENT)
+    if seal != _SEAL + checksum.hexdigest().encode():
+        raise ValueError("its checksum does not match")
+    return True
+
+
+def _check_end(file: BinaryIO) -> None:
+    """Raise ValueError where a zip file's comment is shorter than its length says: it was cut off."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _LONGEST_END, 0))
+    tail = file.read()
+    end = tail.rfind(_END)
+    declared = int.from_bytes(tail[end + 20 : end + 22], "little")
+    if end < 0 or declared != len(tail) - end - 22:
+        raise ValueError("it is no zip file, or cut off")
