@@ -118,8 +118,7 @@ class RunConfig:
     def name(self) -> str:
         """``<dataset>_<model>_<selection>_f<fraction>_s<seed>_<digest>``, the folder of this run."""
         return (
-            f"{self.data.dataset}_{self.model}_{self.selection.method}"
-            f"_f{self.fraction:g}_s{self.seed}_{self.digest()}"
+            f"{self.data.dataset}_{self.model}_{self.selection.method}_f{self.fraction:g}_s{self.seed}_{self.digest()}"
         )
 
 
@@ -157,11 +156,9 @@ class Settings:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     given: frozenset[str] = frozenset()  # the flags, without dashes, that the command line names itself
 
-    def run(self, fraction: float, seed: int, repeat: int = 0, model: str | None = None) -> RunConfig:
-        """The configuration of one run of this command line."""
-        return RunConfig(
-            self.data, model or self.model, self.selection, fraction, seed, self.training, repeat
-        )
+    def run(self, fraction: float, seed: int, selection: SelectionConfig | None = None) -> RunConfig:
+        """The configuration of one run of this command line, or of one with another selection."""
+        return RunConfig(self.data, self.model, selection or self.selection, fraction, seed, self.training)
 
 
 def _training(values: Mapping[str, Any]) -> TrainingConfig:

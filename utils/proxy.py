@@ -58,9 +58,7 @@ def proxy_key(config: ProxyConfig, data: Data, device: torch.device) -> str:
     )
 
 
-def train_proxy(
-    config: ProxyConfig, data: Data, machine: Machine, observer: Observer, save_path: Path
-) -> Proxy:
+def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Observer, save_path: Path) -> Proxy:
     """Train a fresh network on ``data.pool``; or take the one that was trained before.
 
     A hit gives the network, the observer's state, the history and the seconds of the training that was.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,19 +26,7 @@ class Timing:
     images_per_second: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class Selected:
-    """A selection as retraining sees it.
-
-    Attributes:
-        indices: int64 [k] into the training set.
-        weights: float32 [k], or None.
-        timing: of the phases that made it: proxy, features, selection.
-    """
-
-    indices: np.ndarray
-    weights: np.ndarray | None = None
-    timing: Timing = field(default_factory=Timing)
+AfterTraining = Callable[[nets.Network], None]
 
 
 def retraining_purpose(repeat: int) -> str:
@@ -46,8 +34,21 @@ def retraining_purpose(repeat: int) -> str:
     return f"retraining {repeat}"
 
 
-def retrain(run: Run, data: Data, selected: Selected, machine: Machine) -> Summary:
-    """Train a fresh network on the selected images, and finish the run's record.
+def retrain(
+    run: Run,
+    data: Data,
+    indices: np.ndarray,
+    weights: np.ndarray | None,
+    selection: Timing,
+    machine: Machine,
+    after: AfterTraining | None = None,
+) -> Summary:
+    """Train a fresh network on a part of the training set, and finish the run's record.
+
+    Args:
+        indices: int64 [k] into ``data.train``; ``weights``: float32 [k], or None.
+        selection: what the phases before took.
+        after: called with the trained network in evaluation mode before the record is finished.
 
     Raises:
         DivergedError: the loss became NaN or infinite; the run is recorded as failed.
@@ -56,14 +57,13 @@ def retrain(run: Run, data: Data, selected: Selected, machine: Machine) -> Summa
     purpose = retraining_purpose(config.repeat)
     seed_torch(config.seed, purpose, "network")
     network = nets.build(config.model, spec.channels, spec.num_classes, spec.im_size)
-    weights = None if selected.weights is None else torch.from_numpy(np.array(selected.weights))
     training = Training(
         network,
-        Task(data, torch.from_numpy(np.array(selected.indices)), weights),
+        Task(data, torch.tensor(indices), None if weights is None else torch.tensor(weights)),
         config.training,
         seed=config.seed,
         purpose=purpose,
-        label=f"{config.model} on {len(selected.indices)} images",
+        label=f"{config.model} on {len(indices)} images",
         machine=machine,
     )
     try:
@@ -71,14 +71,16 @@ def retrain(run: Run, data: Data, selected: Selected, machine: Machine) -> Summa
     except DivergedError as error:
         run.fail(str(error))
         raise
+    if after is not None:
+        after(network.eval())
     run.write_history(outcome.history)
     summary = summarise(
         config,
         outcome.history,
-        coreset_size=len(selected.indices),
+        coreset_size=len(indices),
         training_steps=outcome.steps,
-        seconds={**selected.timing.seconds, "training": outcome.seconds},
-        images_per_second={**selected.timing.images_per_second, "training": outcome.images_per_second},
+        seconds={**selection.seconds, "training": outcome.seconds},
+        images_per_second={**selection.images_per_second, "training": outcome.images_per_second},
         peak_memory_bytes=peak_memory(machine.device),
         device=describe_device(machine.device),
     )

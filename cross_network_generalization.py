@@ -1,0 +1,134 @@
+"""Retrain other networks on coresets that were selected before, and print selecting × trained network.
+
+    python cross_network_generalization.py --dataset CIFAR10 --selection LCMat --fraction 0.01 --save_path result
+
+Every run under --save_path that matches the flags given takes part, whatever its seed; --model given names the
+network that selected, and it is trained as well as each of --cross.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nets
+from methods.catalogue import method_infos
+from methods.coreset import Coreset
+from methods.selected import Job, Selected, complete, from_elsewhere
+from utils.arguments import OPTION_FLAGS, Choices, parse
+from utils.cli import run_main
+from utils.config import RunConfig, Settings
+from utils.data import DATASETS, Data, load_once
+from utils.device import pick_device
+from utils.errors import UserError
+from utils.record import FinishedRun, find_runs
+from utils.report import cross_plot, cross_table, load_table
+
+_SHOWN = 8
+DEFAULT_CROSS = ("VGG16", "InceptionV3", "ResNet34", "WRN168", "MobileNetV3Small")
+
+
+def main() -> None:
+    choices = Choices(tuple(nets.NETWORKS), method_infos(), tuple(DATASETS), cross=DEFAULT_CROSS)
+    settings = parse(
+        sys.argv[1:],
+        program="cross_network_generalization.py",
+        choices=choices,
+        description=str(__doc__).split("\n")[0],
+    )
+    device = pick_device(settings.execution.gpu)
+    load = functools.partial(load_for, settings)
+    jobs = list(given(settings) if settings.coresets else found(settings))
+    folders = [complete(job, settings.execution, device, functools.partial(load, job.config)) for job in jobs]
+    runs = load_table(folders).runs
+    picture = Path(settings.execution.save_path) / "cross_networks.png"
+    cross_plot(runs, picture)
+    print(f"\n{cross_table(runs)}\n\nplot: {picture}")
+
+
+def found(settings: Settings) -> Iterator[Job]:
+    """The networks on every coreset among the runs that match; the same coreset of several runs counts once."""
+    runs = find_runs(settings.execution.save_path)
+    matching = [run for run in runs if run.summary is not None and matches(run.config, settings)]
+    if not matching:
+        raise nothing_found(settings, runs)
+    sources = {
+        (str(run.config.data), str(run.config.selection), run.config.fraction, run.config.seed): run for run in matching
+    }
+    for run in sources.values():
+        selected = Selected(Coreset.load(run.path / "coreset.npz"))
+        for config in retrainings(run.config, settings):
+            yield Job(config, selected.itself)
+
+
+def given(settings: Settings) -> Iterator[Job]:
+    """The networks on every coreset file, with each seed."""
+    for seed in settings.seeds:
+        for path in settings.coresets:
+            config = settings.run(1.0, seed)
+            selection, fraction, selected = from_elsewhere(Path(path), load_for(settings, config, settings.model))
+            config = dataclasses.replace(config, selection=selection, fraction=fraction)
+            for each in retrainings(config, settings):
+                yield Job(each, selected.itself)
+
+
+def retrainings(config: RunConfig, settings: Settings) -> Iterator[RunConfig]:
+    """The run for --model and each --cross network, trained as the flags say, as often as --num_eval says."""
+    for model in (settings.model, *settings.cross):
+        for repeat in range(settings.num_eval):
+            yield dataclasses.replace(config, model=model, training=settings.training, repeat=repeat)
+
+
+def load_for(settings: Settings, config: RunConfig, model: str) -> Data:
+    """The run's data, from --data_path, at the size that ``model`` takes."""
+    data = dataclasses.replace(config.data, data_path=settings.data.data_path)
+    seed = config.seed if data.val else 0
+    return load_once(data, nets.smallest_image(model), seed, settings.execution.workers)
+
+
+def matches(config: RunConfig, settings: Settings) -> bool:
+    """Whether a run agrees with every flag given that says something of the data or the selection."""
+    selection, flags = config.selection, settings.given
+    selector = settings.selection.model or settings.model
+    options = settings.selection.options
+    tests = {
+        "dataset": config.data.dataset == settings.data.dataset,
+        "im_size": config.data.im_size == settings.data.im_size,
+        "val": config.data.val == settings.data.val,
+        "selection": selection.method == settings.selection.method,
+        "fraction": config.fraction in settings.fractions,
+        "seed": config.seed in settings.seeds,
+        "balance": selection.balance == settings.selection.balance,
+        "model": selection.model in (None, selector),
+        "selection_model": selection.model in (None, selector),
+        **{OPTION_FLAGS[name]: selection.options.get(name, value) == value for name, value in options.items()},
+    }
+    return all(agrees for flag, agrees in tests.items() if flag in flags)
+
+
+def described(config: RunConfig) -> str:
+    """A run by what it can be asked for."""
+    selection = config.selection
+    selector = f" --selection_model {selection.model}" if selection.model else ""
+    return f"--dataset {config.data.dataset} --selection {selection.method}{selector} --fraction {config.fraction:g}"
+
+
+def nothing_found(settings: Settings, runs: Sequence[FinishedRun]) -> UserError:
+    """What was looked for, and which runs there are."""
+    given = sorted(settings.given & {"dataset", "selection", "fraction", "seed", "model", "selection_model"})
+    asked = " and ".join(f"--{flag}" for flag in given) or "no flags"
+    there = list(dict.fromkeys(described(run.config) for run in runs if run.summary is not None))
+    held = f"it holds {'; '.join(there[:_SHOWN])}" if there else "it holds none"
+    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    looked = described(settings.run(settings.fractions[0], settings.seeds[0]))
+    return UserError(
+        f"no finished run in {settings.execution.save_path} matches {asked} of {looked}: {held}{more}; "
+        "make one with main.py, or name a --coreset FILE.npz"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_main(main))
