@@ -117,7 +117,7 @@ def test_testing_changes_nothing():
     assert same(often, never)
 
 
-class Stop(Exception):
+class StopError(Exception):
     """What a kill at one step looks like from inside."""
 
 
@@ -137,7 +137,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, error: type[BaseExce
 
 
 @pytest.mark.parametrize(("name", "steps"), [*(("ConvNet", steps) for steps in (1, 3, 4, 5, 11)), ("ResNet18", 5)])
-@pytest.mark.parametrize("error", [Stop, None], ids=["killed", "SIGTERM"])
+@pytest.mark.parametrize("error", [StopError, None], ids=["killed", "SIGTERM"])
 def test_stopped_at_any_step_it_ends_as_if_undisturbed(tmp_path, monkeypatch, name, steps, error):
     config = dataclasses.replace(CONFIG, test_interval=1)
     undisturbed, watched = network(name), Counter(60)
@@ -163,8 +163,8 @@ def test_dropout_goes_on_where_it_stood(tmp_path, monkeypatch):
     undisturbed = dropped()
     training(undisturbed).run()
     with monkeypatch.context() as patch:
-        stop_after(patch, 6, Stop)
-        with pytest.raises(Stop):
+        stop_after(patch, 6, StopError)
+        with pytest.raises(StopError):
             training(dropped(), checkpoint=tmp_path / "c.pt", checkpoint_interval=0.0).run()
     torch.manual_seed(5)
     resumed = dropped()
@@ -174,8 +174,8 @@ def test_dropout_goes_on_where_it_stood(tmp_path, monkeypatch):
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        stop_after(patch, 2, Stop)
-        with pytest.raises(Stop):
+        stop_after(patch, 2, StopError)
+        with pytest.raises(StopError):
             training(network(), checkpoint=tmp_path / "c.pt", checkpoint_interval=0.0).run()
     assert load_checkpoint(tmp_path / "c.pt", "cpu") is not None
     with pytest.raises(UserError, match="not of this training"):
