@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.config import DataConfig
 from utils.data import FileImages, MemoryImages, load_data
-from utils.data.folder import labelled_files
+from utils.data.class_folders import find_classes, find_images
 from utils.errors import UserError
 from utils.files import write_atomic
 
@@ -65,9 +65,10 @@ def load_pictures(config: DataConfig) -> Pictures:
     """
     if config.dataset == "ImageFolder":
         root = Path(config.data_path).expanduser()
-        listed, names = labelled_files(root / "train", root, "give the folder with --data_path")
-        labels = np.array([label for _, label in listed])
-        return Pictures(names, labels, files=tuple(root / path for path, _ in listed))
+        hint = "give the folder with --data_path"
+        names = find_classes(root / "train", hint)
+        listed = find_images(root, "train", names, hint)
+        return Pictures(names, listed.labels.numpy(), files=tuple(listed.paths))
     data = load_data(replace(config, val=False))
     names, labels = data.spec.class_names, data.train.labels.numpy()
     if isinstance(data.train, MemoryImages):
