@@ -163,8 +163,7 @@ class Run:
             else:
                 if recorded.as_dict() != self.config.as_dict():
                     raise UserError(
-                        f"{self.path} holds a run with other settings; move it away "
-                        "or give another --save_path"
+                        f"{self.path} holds a run with other settings; move it away or give another --save_path"
                     )
                 if (self.path / _SUMMARY).exists():
                     return
