@@ -79,10 +79,7 @@ class Experiment:
         labels = data.train.labels[data.pool]
         for fraction in settings.fractions:
             budgets_for(labels, fraction, settings.selection.balance)
-        machine = machine_of(execution, self.device)
-        pipeline = Pipeline(
-            settings.selection, data, self.seed, machine, Path(execution.save_path), execution.memory_budget
-        )
+        pipeline = Pipeline(settings.selection, data, self.seed, machine_of(execution, self.device), execution)
         return pipeline.coresets(settings.fractions), pipeline.timing()
 
     def data(self, model: str) -> Data:

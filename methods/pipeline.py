@@ -17,10 +17,13 @@ from methods.coreset import Coreset
 from methods.deepfool import perturbations
 from methods.evidence import gather
 from methods.features import Features
+from methods.features_file import load_features, save_features
+from methods.pretrained import pretrained_embeddings
 from methods.trace import ForgettingTrace
-from utils.config import SelectionConfig
+from utils.config import ExecutionConfig, SelectionConfig
 from utils.data import Batches, Data
 from utils.device import finish_queued_work
+from utils.errors import UserError
 from utils.evaluation import TEST_BATCH, embed_and_classify
 from utils.proxy import Proxy, ProxyConfig, train_proxy
 from utils.retraining import Timing
@@ -33,8 +36,7 @@ class Pipeline:
     """The selection of one seed; proxy and features are made when the method first asks for them.
 
     Args:
-        save_path: where proxies are cached.
-        memory_budget: bytes that the selection may take beyond its inputs; None: half of what is free.
+        execution: where proxies are cached, features kept or taken from, and how much memory may be used.
     """
 
     def __init__(
@@ -43,11 +45,10 @@ class Pipeline:
         data: Data,
         seed: int,
         machine: Machine,
-        save_path: Path,
-        memory_budget: int | None = None,
+        execution: ExecutionConfig,
     ) -> None:
         self.config, self.data, self.seed, self.machine = config, data, seed, machine
-        self.save_path, self.memory_budget = save_path, memory_budget
+        self.execution = execution
         self.images = machine.hold(data.train)
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.images_seen: defaultdict[str, int] = defaultdict(int)
@@ -59,11 +60,12 @@ class Pipeline:
         evidence = gather(
             method,
             self.data.train.labels[self.data.pool].to(self.machine.device),
-            features=lambda: self._features(self.proxy, self.data.pool),
+            features=self._pool_features,
             validation=(lambda: self._features(self.proxy, held_out)) if len(held_out) else None,
             forgetting=self._forgetting,
             repeats=self._repeats,
             perturbations=lambda: perturbations(self.proxy.network, self._batches(self.data.pool)),
+            pretrained=self._pretrained,
         )
         with self._timed("selection"):
             coresets = select_fractions(
@@ -72,7 +74,7 @@ class Pipeline:
                 fractions,
                 balance=self.config.balance,
                 seed=self.seed,
-                memory_budget=self.memory_budget,
+                memory_budget=self.execution.memory_budget,
             )
         pool = self.data.pool.numpy()
         return {fraction: coreset.mapped(pool) for fraction, coreset in coresets.items()}
@@ -89,9 +91,9 @@ class Pipeline:
 
     def _train(self, repeat: int, trace: ForgettingTrace) -> Proxy:
         if self.config.model is None or self.config.proxy is None:
-            raise ValueError(f"{self.config.method} was configured without a proxy")
+            raise UserError(f"{self.config.method} needs a trained network beside features; leave --features out")
         config = ProxyConfig(self.config.model, self.config.proxy, self.seed, repeat)
-        proxy = train_proxy(config, self.data, self.machine, trace, self.save_path)
+        proxy = train_proxy(config, self.data, self.machine, trace, Path(self.execution.save_path))
         self.seconds["proxy"] += proxy.outcome.seconds
         self.images_seen["proxy"] += config.training.epochs * len(self.data.pool)
         return proxy
@@ -105,6 +107,24 @@ class Pipeline:
         yield self._features(self.proxy, self.data.pool)
         for repeat in range(1, _REPEATS):
             yield self._features(self._train(repeat, ForgettingTrace(len(self.data.pool))), self.data.pool)
+
+    def _pool_features(self) -> Features:
+        """Features of the pool: from the file given, else from the proxy."""
+        if self.execution.features is not None:
+            return load_features(Path(self.execution.features), self.data, self.machine.device)
+        features = self._features(self.proxy, self.data.pool)
+        if self.execution.save_features:
+            name = f"{self.data.spec.name}_{self.config.model}_s{self.seed}_{self.proxy.key[:8]}.npz"
+            path = Path(self.execution.save_path) / "features" / name
+            save_features(path, features, self.data)
+            print(f"features: {path}", flush=True)
+        return features
+
+    def _pretrained(self) -> Tensor:
+        spec = self.data.spec
+        with self._timed("features", len(self.data.pool)):
+            batches = self._batches(self.data.pool)
+            return pretrained_embeddings(batches, spec.mean, spec.std, self.machine.device)
 
     def _features(self, proxy: Proxy, indices: Tensor) -> Features:
         with self._timed("features", len(indices)):

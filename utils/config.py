@@ -54,7 +54,8 @@ class TrainingConfig:
     batch: int = 256
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig | None = field(default_factory=SchedulerConfig)  # None: constant lr
-    augment: bool = True
+    augment: bool = True  # as the data set's table says
+    augmentation: str = ""  # families of siamese augmentation in place of that, joined by "_"
     test_interval: int = 1  # epochs between tests; 0: only after the last
     test_fraction: float = 1.0
     amp: bool = False  # bf16 autocast, channels_last on CUDA
@@ -70,6 +71,7 @@ class SelectionConfig:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     model: str | None = None
     proxy: TrainingConfig | None = None
+    features: str | None = None  # digest of the --features file that stood in for a proxy
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class ExecutionConfig:
     memory_budget: int | None = None  # bytes for selection; None: a fraction of what is free
     resume: str | None = None
     checkpoint_interval: float = 10.0  # seconds between checkpoints
+    features: str | None = None  # file to select by instead of a proxy
     save_features: bool = False
     profile: bool = False
     after_analyses: bool = False

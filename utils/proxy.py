@@ -40,6 +40,7 @@ class ProxyConfig:
 class Proxy:
     """A trained network in evaluation mode, and what its training came to."""
 
+    key: str  # digest of all that it depends on
     network: nets.Network
     outcome: Outcome
 
@@ -93,4 +94,4 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
     observer.load_state_dict(kept["observer"])
     outcome = kept["outcome"]
     history = tuple(Epoch(**row) for row in outcome["history"])
-    return Proxy(network.eval(), Outcome(**{**outcome, "history": history}))
+    return Proxy(key, network.eval(), Outcome(**{**outcome, "history": history}))

@@ -17,7 +17,7 @@ OPTION_FLAGS: Mapping[str, str] = {
     "kernel": "kernel",
     "uncertainty": "uncertainty",
     "pretrained": "pretrained",
-    "lr": "lr",
+    "eta": "lr",
 }
 
 

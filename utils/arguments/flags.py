@@ -123,6 +123,13 @@ def _selection(choices: Choices) -> tuple[Flag, ...]:
             "NAME",
             "the network to select with, where it is not the one to train (default: --model)",
         ),
+        Flag(
+            "--features",
+            optional_path,
+            None,
+            "FILE.npz",
+            "select by these embeddings, logits and labels, saved by --save_features or made elsewhere; no proxy",
+        ),
         Flag("--coreset", path, (), "FILE [FILE ...]", "train on these saved coresets instead of selecting"),
         _switch("--balance", "give every class its share of the coreset, instead of ranking all at once", True),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -85,10 +87,20 @@ def _selection(values: Namespace, method: MethodInfo) -> SelectionConfig:
         if option in OPTION_FLAGS and _acts(option, method, values)
     }
     replaced = method.proxy_unless is not None and bool(options.get(method.proxy_unless))
+    if method.needs_proxy and values.features is not None:
+        return SelectionConfig(method.name, values.balance, options, features=_content(values.features))
     if method.needs_proxy and not replaced:
         model = values.selection_model or values.model
         return SelectionConfig(method.name, values.balance, options, model, _proxy(values))
     return SelectionConfig(method.name, values.balance or method.whole, options)
+
+
+def _content(path: str) -> str:
+    """What tells a file from another by what it holds."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _acts(option: str, method: MethodInfo, values: Namespace) -> bool:
@@ -157,6 +169,7 @@ def _execution(values: Namespace) -> ExecutionConfig:
         memory_budget=values.memory_budget,
         resume=values.resume,
         checkpoint_interval=values.checkpoint_interval,
+        features=values.features,
         save_features=values.save_features,
         profile=values.profile,
         after_analyses=values.after_analyses,
@@ -200,7 +213,9 @@ def _idle_selection(values: Namespace, settings: Settings, method: MethodInfo) -
             yield name, f"is not used by {method.name}{_beside(option, method, values)}"
     if settings.selection.proxy is None:
         for name in _PROXY_FLAGS:
-            yield name, f"is not used: {method.name} trains no proxy"
+            yield name, f"is not used: {method.name} trains no proxy" + (" with --features" if values.features else "")
+    if values.features is not None and settings.selection.features is None:
+        yield "features", f"is not used: {method.name} looks at none"
 
 
 def _beside(option: str, method: MethodInfo, values: Namespace) -> str:

@@ -1,0 +1,48 @@
+"""Features in a file, to select again with other settings, or from another network's embeddings and logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from methods.features import Features
+from utils.data import Data
+from utils.errors import UserError
+from utils.files import read_npz, write_npz
+
+_NAMES = ("embeddings", "logits", "labels")
+
+
+def save_features(path: Path, features: Features, data: Data) -> None:
+    """Write an npz with embeddings [m, d], logits [m, C], labels [m] and indices [m] into ``data.train``."""
+    arrays = {name: getattr(features, name).cpu().numpy() for name in _NAMES}
+    write_npz(path, {**arrays, "indices": data.pool.numpy()})
+
+
+def load_features(path: Path, data: Data, device: torch.device) -> Features:
+    """The features of ``data.pool`` from an npz with embeddings, logits and labels.
+
+    They stand for the training images at its ``indices``; without those, for all of them in order.
+
+    Raises:
+        UserError: an array is missing, or the file does not fit the data set.
+    """
+    arrays = read_npz(path)
+    missing = [name for name in _NAMES if name not in arrays]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")
+    features = Features.of(*(torch.from_numpy(arrays[name]).to(device) for name in _NAMES))
+    indices = torch.from_numpy(arrays.get("indices", torch.arange(len(features)).numpy()))
+    where = torch.full((len(data.train),), -1)
+    if len(indices) != len(features) or (
+        len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(where)
+    ):
+        raise UserError(f"{path} has {len(features)} samples, the training set of {data.spec.name} {len(where)}")
+    where[indices] = torch.arange(len(features))
+    rows = where[data.pool]  # [m]
+    if bool((rows < 0).any()):
+        raise UserError(f"{path} leaves out {int((rows < 0).sum())} of the {len(rows)} images to select from")
+    if not torch.equal(features.labels.cpu()[rows], data.train.labels[data.pool]):
+        raise UserError(f"{path} has other labels than {data.spec.name}: it is of other data, or in another order")
+    return features.subset(rows.to(device))
