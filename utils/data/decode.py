@@ -1,0 +1,122 @@
+"""One image file to one uint8 tensor, or to the reason why not."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import io
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import functional as TF
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"))
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)  # what Pillow's decoders raise on damaged files
+_GREY_MODES = frozenset(("1", "L", "LA"))
+_JPEG_SUFFIXES = frozenset((".jpg", ".jpeg"))
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is no readable image, and why, in one line."""
+
+    path: Path
+    reason: str
+
+    @classmethod
+    def because(cls, path: Path, error: Exception) -> Unreadable:
+        return cls(path, " ".join(str(error).split()) or type(error).__name__)
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.reason})"
+
+
+def read_native(path: Path) -> Tensor | Unreadable:
+    """The image at its own size: uint8 [1, H, W] where it is grey, else [3, H, W].
+
+    JPEGs go through torchvision, which is about twice as fast and has the same pixels. Its PNG decoder is not
+    used: it crashes on damaged files.
+    """
+    if path.suffix.lower() in _JPEG_SUFFIXES:
+        try:
+            image = io.decode_jpeg(io.read_file(str(path)))
+        except RuntimeError:  # damaged, or a form that only Pillow reads
+            return _read(path)
+        if len(image) in (1, 3):
+            return image
+    return _read(path)
+
+
+def read_resized(path: Path, resize: int, crop: int) -> Tensor | Unreadable:
+    """The shorter side resized to ``resize``, then the centre: uint8 [1 or 3, crop, crop]."""
+    return _read(path, (resize, crop))
+
+
+def read_random_crop(path: Path, crop: int, seed: int) -> Tensor | Unreadable:
+    """torchvision's RandomResizedCrop(crop) and RandomHorizontalFlip(): uint8 [1 or 3, crop, crop]."""
+    try:
+        with Image.open(path) as image:
+            return _to_tensor(_random_crop(_in_colour(image), crop, seed))
+    except _BROKEN as error:
+        return Unreadable.because(path, error)
+
+
+def read_header(path: Path) -> tuple[int, int] | Unreadable:
+    """Width and height, without decoding any pixel."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except _BROKEN as error:
+        return Unreadable.because(path, error)
+
+
+def _read(path: Path, resize_crop: tuple[int, int] | None = None) -> Tensor | Unreadable:
+    try:
+        with Image.open(path) as image:
+            if resize_crop is None:
+                return _to_tensor(_in_colour(image))
+            resize, crop = resize_crop
+            image.draft(None, (2 * resize, 2 * resize))  # JPEG: decode no more pixels than it takes
+            return _to_tensor(TF.center_crop(TF.resize(_in_colour(image), resize), crop))
+    except _BROKEN as error:
+        return Unreadable.because(path, error)
+
+
+def _in_colour(image: Image.Image) -> Image.Image:
+    """8 bits a channel, grey or RGB; transparency is dropped."""
+    if image.mode.startswith(("I", "F")):
+        raise ValueError("more than 8 bits a channel: convert it to 8 bits")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("L" if image.mode in _GREY_MODES else "RGB")
+
+
+def _random_crop(image: Image.Image, crop: int, seed: int) -> Image.Image:
+    with torch.random.fork_rng(devices=[]):  # torchvision draws from the CPU's global generator
+        torch.default_generator.manual_seed(seed)
+        top, left, height, width = RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3))
+        flip = torch.rand(()) < 0.5
+    image = TF.resized_crop(image, top, left, height, width, [crop, crop])
+    return TF.hflip(image) if flip else image
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    pixels = np.asarray(image)  # [H, W] or [H, W, C]
+    pixels = pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)  # [C, H, W]
+    return torch.from_numpy(pixels.copy())

@@ -1,0 +1,112 @@
+"""From a name and a folder to images, a pool to select from, and a fingerprint."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from utils.config import DataConfig
+from utils.data.images import Images, MemoryImages
+from utils.data.source import Request, Source
+from utils.data.specs import DATASETS, DatasetSpec, DataSpec
+from utils.data.split import hold_out
+from utils.errors import UserError, choose
+
+_CHUNK = 1024  # images hashed at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set as the stages of a run see it.
+
+    Attributes:
+        pool: int64 [m], ascending: the training images that may be selected and trained on.
+        held_out: int64, ascending: the training images kept for validation; empty without ``--val``.
+        fingerprint: hex digest of what the images, labels and normalisation are, for cache keys.
+    """
+
+    spec: DataSpec
+    train: Images
+    test: Images
+    pool: Tensor
+    held_out: Tensor
+    fingerprint: str
+
+
+def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, workers: int = 4) -> Data:
+    """Load, or download and load, the data set that ``config`` names.
+
+    Args:
+        smallest_image: height that the network needs; smaller images are enlarged to it, or to the usual
+            28 (one channel) or 32 (three) where that suffices, unless ``config.im_size`` says otherwise.
+        seed: of the validation split.
+        workers: decoding threads.
+
+    Raises:
+        UserError: unknown data set, missing or unreadable data, a class without a training image, or a size
+            or validation ratio that cannot be.
+    """
+    name = choose("dataset", config.dataset, DATASETS)
+    known = DATASETS[name]
+    if config.val and not 0 < config.val_ratio < 1:
+        raise UserError(f"--val_ratio {config.val_ratio:g} is outside (0, 1): use a part such as 0.2")
+    request = Request(Path(config.data_path).expanduser(), config.im_size, smallest_image, workers)
+    source = known.load(request)
+    train, test = _at_final_size(source.train, request), _at_final_size(source.test, request)
+    spec = _describe(name, known, source, train, request.root)
+    if config.val:
+        pool, held_out = hold_out(train.labels, config.val_ratio, seed)
+    else:
+        pool, held_out = torch.arange(len(train)), torch.empty(0, dtype=torch.int64)
+    return Data(spec, train, test, pool, held_out, fingerprint(spec, train, test))
+
+
+@functools.lru_cache(maxsize=2)
+def load_once(config: DataConfig, smallest_image: int, seed: int, workers: int) -> Data:
+    """``load_data``, kept in memory for the next caller that asks for the same."""
+    return load_data(config, smallest_image, seed=seed, workers=workers)
+
+
+def fingerprint(spec: DataSpec, *halves: Images) -> str:
+    """SHA-256 over the specification, the labels, and the pixels; of files their names, sizes and times."""
+    digest = hashlib.sha256(repr(spec).encode())
+    for half in halves:
+        digest.update(half.labels.numpy().tobytes())
+        if isinstance(half, MemoryImages):
+            for chunk in half.images.split(_CHUNK):
+                digest.update(chunk.cpu().numpy())
+        else:
+            for index, name in enumerate(half.paths):
+                status = half.path(index).stat()
+                digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _at_final_size(images: Images, request: Request) -> Images:
+    if not isinstance(images, MemoryImages):
+        return images
+    return images.resized(request.final_size(images.images.shape[2], images.channels))
+
+
+def _describe(name: str, known: DatasetSpec, source: Source, train: Images, root: Path) -> DataSpec:
+    """The specification, once the classes are what they should be."""
+    class_names = source.class_names
+    counts = train.labels.bincount(minlength=len(class_names))
+    if known.num_classes is not None and len(class_names) != known.num_classes:
+        raise UserError(f"{name} has {known.num_classes} classes, but {root} holds {len(class_names)}")
+    empty = [class_names[label] for label in torch.nonzero(counts == 0).flatten().tolist()]
+    if empty:
+        raise UserError(f"{len(empty)} class{'es' * (len(empty) > 1)} without a training image: {', '.join(empty[:5])}")
+    if known.mean is not None and known.std is not None:
+        mean, std = known.mean, known.std
+    elif source.moments is not None:
+        mean, std = source.moments.mean_std()
+    else:
+        raise TypeError(f"{name} has neither a published nor a measured mean")
+    size = train.images.shape[2] if isinstance(train, MemoryImages) else train.crop
+    return DataSpec(name, train.channels, size, len(class_names), class_names, mean, std, known.augmentation)
