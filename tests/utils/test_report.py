@@ -50,6 +50,12 @@ def test_table(runs: Path) -> None:
     assert load_table([runs]).markdown() == TABLE
 
 
+def test_full_comes_last(tmp_path: Path) -> None:
+    for method in ("Full", "Uniform"):
+        finish_run(tmp_path, made_up_config(method, fraction=1.0), 90.0)
+    assert [row["selection"] for row in cells(load_table([tmp_path]).markdown())] == ["Uniform", "Full"]
+
+
 def test_mean_and_spread_by_hand() -> None:
     """80, 82, 87: mean 83, squared deviations 9 + 1 + 16 = 26, over n - 1 = 2 makes 13."""
     three = Statistic.of([80.0, 82.0, 87.0])
@@ -273,6 +279,16 @@ def test_cross_tables_part_fractions_and_settings(crossed: Path) -> None:
     assert "settings" not in first
     assert second.startswith("fraction 0.2")
     assert [row["settings"] for row in cells(second)] == ["eps=0.01", "eps=0.05"]
+
+
+def test_cross_table_parts_networks_that_were_trained_otherwise(tmp_path: Path) -> None:
+    finish_run(tmp_path, made_up_config("Uniform", model="MLP"), 80.0)
+    finish_run(tmp_path, made_up_config("Uniform", model="LeNet", training=TrainingConfig(epochs=9)), 90.0)
+    rows = cells(cross_table(find_runs(tmp_path)))
+    assert [(row["settings"], row["MLP"], row["LeNet"]) for row in rows] == [
+        ("epochs=2", "80.00 ± –", "–"),
+        ("epochs=9", "–", "90.00 ± –"),
+    ]
 
 
 def test_cross_plot(crossed: Path, tmp_path: Path) -> None:
