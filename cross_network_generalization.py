@@ -118,15 +118,21 @@ def described(config: RunConfig) -> str:
 
 def nothing_found(settings: Settings, runs: Sequence[FinishedRun]) -> UserError:
     """What was looked for, and which runs there are."""
-    given = sorted(settings.given & {"dataset", "selection", "fraction", "seed", "model", "selection_model"})
-    asked = " and ".join(f"--{flag}" for flag in given) or "no flags"
+    looked_for = {
+        "dataset": settings.data.dataset,
+        "selection": settings.selection.method,
+        "selection_model": settings.selection.model or settings.model,
+        "model": settings.model,
+        "fraction": " ".join(f"{fraction:g}" for fraction in settings.fractions),
+        "seed": " ".join(str(seed) for seed in settings.seeds),
+    }
+    asked = " ".join(f"--{flag} {value}" for flag, value in looked_for.items() if flag in settings.given)
     there = list(dict.fromkeys(described(run.config) for run in runs if run.summary is not None))
-    held = f"it holds {'; '.join(there[:_SHOWN])}" if there else "it holds none"
-    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
-    looked = described(settings.run(settings.fractions[0], settings.seeds[0]))
+    more = f"; and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    held = f"there are: {'; '.join(there[:_SHOWN])}{more}" if there else "there are none"
     return UserError(
-        f"no finished run in {settings.execution.save_path} matches {asked} of {looked}: {held}{more}; "
-        "make one with main.py, or name a --coreset FILE.npz"
+        f"no finished run in {settings.execution.save_path} matches {asked or 'the flags'}; {held}. "
+        "Make one with main.py, or name a --coreset FILE.npz"
     )
 
 

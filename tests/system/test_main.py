@@ -1,0 +1,209 @@
+"""The main job from the command line to the table."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from commands import FAST, Commands
+
+from methods import Coreset
+from utils.config import DataConfig
+from utils.data import load_data
+
+
+def summary_of(commands: Commands, pattern: str, save_path: str = "result") -> dict:
+    (folder,) = commands.runs(pattern, save_path)
+    return json.loads((folder / "summary.json").read_text())
+
+
+def coreset_of(commands: Commands, pattern: str, save_path: str = "result") -> Coreset:
+    (folder,) = commands.runs(pattern, save_path)
+    return Coreset.load(folder / "coreset.npz")
+
+
+def test_a_run_records_what_the_contract_names(commands):
+    answer = commands.main(f"{FAST} --selection LCMat --fraction 0.05")
+    assert answer.status == 0
+    assert "| Digits" in answer.out
+    (folder,) = commands.runs()
+    assert folder.name.startswith("Digits_MLP_LCMat_f0.05_s0_")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["complete"] is True
+    assert {summary[name] for name in ("dataset", "model", "selection")} == {"Digits", "MLP", "LCMat"}
+    assert set(summary["seconds"]) == {"proxy", "features", "selection", "training"}
+    assert all(summary["seconds"].values())
+    assert set(summary["images_per_second"]) == {"proxy", "features", "training"}
+    assert summary["peak_memory_bytes"] > 1e6
+    rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[-1]["test_accuracy"]) == summary["final_accuracy"]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["run"]["selection"]["options"]["eps"] == 0.05
+    assert torch.__version__.startswith(config["versions"]["torch"])
+    data = load_data(DataConfig("Digits"))
+    coreset = Coreset.load(folder / "coreset.npz")
+    picked = data.train.labels[torch.tensor(coreset.indices)].bincount()
+    assert picked.tolist() == [round(0.05 * int(n)) for n in data.train.labels.bincount()]
+    assert summary["coreset_size"] == len(coreset)
+    assert not (folder / "checkpoint.pt").exists()
+
+
+def test_cold_and_warm_caches_and_other_folders_give_the_same(commands):
+    flags = f"{FAST} --selection LCMat --fraction 0.05 --seed 3"
+    commands.main(flags, "cold")
+    commands.main(f"{flags} --cross ConvNet --model ConvNet --selection_model MLP --epochs 1", "warm")
+    answer = commands.main(flags, "warm")
+    assert answer.status == 0
+    assert "proxy" not in answer.err
+    cold, warm = (coreset_of(commands, "Digits_MLP_*", name) for name in ("cold", "warm"))
+    assert np.array_equal(cold.indices, warm.indices)
+    first, second = (summary_of(commands, "Digits_MLP_*", name) for name in ("cold", "warm"))
+    assert first["final_accuracy"] == second["final_accuracy"]
+    assert first["seconds"]["proxy"] > 0
+    assert second["seconds"]["proxy"] > 0
+
+
+def test_fractions_share_one_proxy_and_are_nested(commands):
+    answer = commands.main(f"{FAST} --fraction 0.02 0.2 0.05 --num_exp 2")
+    assert answer.status == 0
+    assert len(commands.runs()) == 6
+    assert len(list((commands.folder / "result" / "proxies").glob("*.pt"))) == 2
+    sets = [set(coreset_of(commands, f"*_f{fraction}_s1_*").indices) for fraction in ("0.02", "0.05", "0.2")]
+    assert sets[0] < sets[1] < sets[2]
+    alone = commands.main(f"{FAST} --fraction 0.05 --seed 1", "alone")
+    assert alone.status == 0
+    together = coreset_of(commands, "*_f0.05_s1_*")
+    assert np.array_equal(together.indices, coreset_of(commands, "*", "alone").indices)
+
+
+def test_the_originals_spelling_is_lcmat(commands):
+    commands.main(f"{FAST} --fraction 0.05 --eps 0.01 --selection LCMat --submodular_greedy NaiveGreedy")
+    spelled = (
+        "--selection Submodular --submodular FacilityLocation --submodular_greedy NaiveGreedy --backpack True "
+        "--kernel worst --eps 0.01"
+    )
+    commands.main(f"{FAST} --fraction 0.05 {spelled}")
+    assert len(commands.runs()) == 1
+
+
+def test_finished_runs_are_kept(commands, monkeypatch):
+    flags = f"{FAST} --selection Uniform --fraction 0.05"
+    commands.main(flags)
+    (folder,) = commands.runs()
+    before = (folder / "summary.json").stat().st_mtime_ns
+    monkeypatch.setattr("main.load_once", None)  # nothing is loaded for what is finished
+    assert commands.main(flags).status == 0
+    assert (folder / "summary.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "selection", "size"),
+    [
+        ("--selection Full", "Full", 1438),
+        ("--selection LCMat --balance false --fraction 0.05", "LCMat", 72),
+        ("--selection Uniform --fraction 0.05 --balance 0", "Uniform", 72),
+        ("--selection GradMatch --fraction 0.05 --val true", "GradMatch", None),
+        ("--selection Glister --fraction 0.05 --val true", "Glister", None),
+        ("--selection Forgetting --fraction 0.05", "Forgetting", None),
+        ("--selection Craig --fraction 0.05 0.1", "Craig", None),
+        ("--selection LCMat --weighted true --fraction 0.05", "LCMat", None),
+        ("--selection DeepFool --fraction 0.01", "DeepFool", None),
+        ("--selection AdaCore --fraction 0.05", "AdaCore", None),
+    ],
+)
+def test_methods_run_from_the_command_line(commands, flags, selection, size):
+    answer = commands.main(f"{FAST} --epochs 1 {flags}")
+    assert answer.status == 0, answer.err
+    for folder in commands.runs():
+        coreset = Coreset.load(folder / "coreset.npz")
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["selection"] == selection
+        assert len(coreset) == summary["coreset_size"]
+        if size is not None:
+            assert abs(len(coreset) - size) <= 1
+        if selection == "Craig":
+            assert coreset.weights.sum() == pytest.approx(len(load_data(DataConfig("Digits")).train))
+
+
+def test_grand_trains_ten_networks_and_caches_them(commands):
+    flags = f"{FAST} --epochs 1 -se 1 --selection GraNd --fraction 0.05"
+    assert commands.main(flags).status == 0
+    assert len(list((commands.folder / "result" / "proxies").glob("*.pt"))) == 10
+    answer = commands.main(f"{flags} --fraction 0.1")
+    assert answer.status == 0
+    assert "proxy" not in answer.err
+
+
+def test_forgetting_is_the_same_from_a_cached_proxy(commands):
+    commands.main(f"{FAST} --epochs 1 --selection LCMat --fraction 0.05", "shared")
+    commands.main(f"{FAST} --epochs 1 --selection Forgetting --fraction 0.05", "shared")
+    commands.main(f"{FAST} --epochs 1 --selection Forgetting --fraction 0.05", "alone")
+    shared, alone = (coreset_of(commands, "*Forgetting*", name) for name in ("shared", "alone"))
+    assert np.array_equal(shared.indices, alone.indices)
+
+
+def test_several_retrainings_and_networks_on_one_coreset(commands):
+    answer = commands.main(
+        f"{FAST} --epochs 1 --fraction 0.05 --num_eval 2 --cross ConvNet MLP --selection_model ConvNet"
+    )
+    assert answer.status == 0
+    assert len(commands.runs("*_MLP_*")) == len(commands.runs("*_ConvNet_*")) == 2
+    coresets = {tuple(Coreset.load(folder / "coreset.npz").indices) for folder in commands.runs()}
+    assert len(coresets) == 1
+
+
+def test_a_coreset_from_elsewhere_is_trained_on(commands, tmp_path):
+    np.savez(tmp_path / "mine.npz", indices=np.arange(0, 1000, 10))
+    answer = commands.main(f"{FAST} --coreset {tmp_path / 'mine.npz'}")
+    assert answer.status == 0
+    assert "mine" in answer.out
+    assert np.array_equal(coreset_of(commands, "Digits_MLP_mine_*").indices, np.arange(0, 1000, 10))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"indices": np.array([0, 5000])}, "only 1"),
+        ({"indices": np.array([1, 1])}, "unique"),
+        ({"indices": np.array([-1])}, "start at 0"),
+        ({"picks": np.array([1])}, "no array 'indices'"),
+        ({"indices": np.zeros(0, dtype=np.int64)}, "holds no indices"),
+        ({"indices": np.array([1, 2]), "weights": np.array([1.0, np.nan])}, "weights"),
+    ],
+)
+def test_a_coreset_that_does_not_fit_is_refused(commands, tmp_path, arrays, said):
+    np.savez(tmp_path / "c.npz", **arrays)
+    assert said in commands.main(f"{FAST} --coreset {tmp_path / 'c.npz'}").error
+    assert not commands.runs()
+
+
+def test_features_are_saved_and_selected_by(commands):
+    flags = f"{FAST} --epochs 1 --fraction 0.05"
+    assert commands.main(f"{flags} --save_features").status == 0
+    (file,) = (commands.folder / "result" / "features").glob("*.npz")
+    answer = commands.main(f"{flags} --features {file}", "again")
+    assert answer.status == 0
+    assert not (commands.folder / "again" / "proxies").exists()
+    assert np.array_equal(coreset_of(commands, "*").indices, coreset_of(commands, "*", "again").indices)
+    refused = commands.main(f"{flags} --features {file} --selection GraNd", "again")
+    assert "leave --features out" in refused.error
+
+
+def test_landscape_gaps_are_written_where_asked(commands):
+    answer = commands.main(f"{FAST} --epochs 1 --selection Uniform --fraction 0.05 --exact_analyses")
+    assert answer.status == 0
+    (folder,) = commands.runs()
+    gaps = json.loads((folder / "analyses.json").read_text())
+    assert set(gaps) == {"last layer", "all layers"}
+    assert gaps["all layers"]["gradient"] >= gaps["last layer"]["gradient"] > 0
+
+
+def test_a_diverging_run_is_failed_and_not_averaged(commands):
+    answer = commands.main(f"{FAST} --selection Uniform --fraction 0.05 --lr 1e20")
+    assert "try a smaller --lr" in answer.error
+    (folder,) = commands.runs()
+    assert json.loads((folder / "summary.json").read_text())["complete"] is False
