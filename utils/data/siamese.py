@@ -1,0 +1,155 @@
+"""Differentiable siamese augmentation (Zhao and Bilen, 2021): the same random change for two sets of images.
+
+A call changes a whole batch by one family, drawn uniformly from a strategy such as ``color_crop_cutout``. Every
+image has its own parameters, or all share one set; gradients reach the pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from utils.errors import UserError, choose
+
+NUMBERS = 3  # that a family needs of each image
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What was drawn for a batch.
+
+    Attributes:
+        family: the name of a family, or None where there is none to draw from.
+        numbers: float64 [n, NUMBERS] uniform in [0, 1), one row an image, or [1, NUMBERS] for all of them.
+    """
+
+    family: str | None
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
+class Siamese:
+    """A strategy: the families to draw from (none: images stay as they are), and how strong the changes are.
+
+    At strength 1 they are those of the paper's code; at 0 nothing changes.
+    """
+
+    families: tuple[str, ...]
+    strength: float = 1.0
+
+    @classmethod
+    def of(cls, strategy: str) -> Siamese:
+        """From names joined by ``_``; empty for no augmentation.
+
+        Raises:
+            UserError: an unknown family, or one named twice.
+        """
+        names = tuple(choose("augmentation", name, FAMILIES) for name in strategy.split("_")) if strategy else ()
+        if len(set(names)) != len(names):
+            raise UserError(f"{strategy!r} names an augmentation twice; name each once, as in color_crop")
+        return cls(names)
+
+    def draw(self, count: int, generator: torch.Generator) -> Draw:
+        """A family, and parameters for ``count`` images; 1 for a batch that shares them."""
+        numbers = torch.rand(count, NUMBERS, generator=generator, dtype=torch.float64)
+        if not self.families:
+            return Draw(None, numbers)
+        return Draw(self.families[int(torch.randint(len(self.families), (), generator=generator))], numbers)
+
+    def apply(self, images: Tensor, draw: Draw) -> Tensor:
+        """The images, floating [n, C, H, W] of mean 0, changed as ``draw`` says; as many as it has rows, or any."""
+        if draw.family is None:
+            return images
+        return FAMILIES[draw.family](images, draw.numbers.to(images), self.strength)
+
+
+def _color(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Brightness + U(−.5, .5), saturation × U(0, 2) about the channels' mean, contrast × U(.5, 1.5) about the image's."""
+    brightness, saturation, contrast = ((2 * numbers - 1) * strength)[:, :, None, None, None].unbind(1)  # [k, 1, 1, 1]
+    x = x + brightness / 2
+    x = x + saturation * (x - x.mean(dim=1, keepdim=True))
+    return x + contrast / 2 * (x - x.mean(dim=(1, 2, 3), keepdim=True))
+
+
+def _crop(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """A shift by up to an eighth of each side; zeros come in."""
+    n, channels, height, width = x.shape
+    down, right = (_rounded(side * strength / 8) for side in (height, width))
+    padded = F.pad(x, (right, right, down, down))
+    rows = torch.arange(height, device=x.device) + _integer(numbers[:, :1], 2 * down + 1)  # [k, H]
+    columns = torch.arange(width, device=x.device) + _integer(numbers[:, 1:2], 2 * right + 1)  # [k, W]
+    pixels = rows[:, :, None] * (width + 2 * right) + columns[:, None, :]  # [k, H, W]
+    pixels = pixels.flatten(1)[:, None].expand(n, channels, -1)  # [n, C, H·W]
+    return padded.flatten(2).gather(2, pixels).view(n, channels, height, width)
+
+
+def _cutout(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """A zero rectangle of half of each side, its centre anywhere, cut off where it leaves the image."""
+    rows, columns = (
+        _within(side, _rounded(side * strength / 2), numbers[:, place]) for place, side in enumerate(x.shape[2:])
+    )
+    return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)  # mask [k, 1, H, W]
+
+
+def _within(side: int, length: int, numbers: Tensor) -> Tensor:
+    """Which of ``side`` positions lie within ``length`` about a random centre; bool [k, side]."""
+    start = _integer(numbers[:, None], side + 1 - length % 2) - length // 2  # [k, 1]
+    positions = torch.arange(side, device=numbers.device)
+    return (positions >= start) & (positions < start + length)
+
+
+def _flip(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Left to right, every second time."""
+    return torch.where(numbers[:, :1, None, None] < strength / 2, x.flip(3), x)
+
+
+def _scale(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Each axis by a factor of its own in U(1/1.2, 1.2)."""
+    high = 1 + 0.2 * strength
+    factors = 1 / high + numbers[:, :2] * (high - 1 / high)  # [k, 2]
+    return _affine(x, torch.diag_embed(factors))
+
+
+def _rotate(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """About the centre, by up to 15 degrees either way."""
+    angle = (2 * numbers[:, 0] - 1) * strength * math.radians(15)  # [k]
+    turn = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), dim=1)
+    return _affine(x, turn.view(-1, 2, 2))
+
+
+def _affine(x: Tensor, matrices: Tensor) -> Tensor:
+    """Each output pixel from where its matrix [k, 2, 2] maps it to, bilinear, zero outside.
+
+    Coordinates run from −1 to 1 over the whole image, from edge to edge and not from the centre of the first
+    pixel to that of the last: ``align_corners=False``.
+    """
+    theta = F.pad(matrices, (0, 1))  # [k, 2, 3], no translation
+    grid = F.affine_grid(theta, [len(theta), *x.shape[1:]], align_corners=False)  # [k, H, W, 2]
+    return F.grid_sample(x, grid.expand(len(x), -1, -1, -1), align_corners=False)
+
+
+def _integer(numbers: Tensor, count: int) -> Tensor:
+    """Uniform numbers in [0, 1) as integers in 0 … count − 1, int64."""
+    return (numbers * count).long().clamp(max=count - 1)  # float32 may have rounded a number up to 1
+
+
+def _rounded(value: float) -> int:
+    """To the nearest integer, halves up."""
+    return math.floor(value + 0.5)
+
+
+Family = Callable[[Tensor, Tensor, float], Tensor]  # images [n, C, H, W], numbers [n or 1, NUMBERS], strength
+
+FAMILIES: dict[str, Family] = {
+    "color": _color,
+    "crop": _crop,
+    "cutout": _cutout,
+    "flip": _flip,
+    "scale": _scale,
+    "rotate": _rotate,
+}
