@@ -77,28 +77,39 @@ class Features:
 def curvature_coordinates(features: Features, num_dims: int) -> Tensor:
     """h at its ``num_dims`` coordinates of largest variance over these samples, float64 [n, K].
 
-    The variance of a product s·w of centred factors a = s − s̄, b = w − w̄ comes by matrix products of the
-    factors: Var(sw) = E[(s̄b + w̄a + ab)²] − E[ab]². Centring keeps the ranking free of cancellation.
     Equal variances go to the lowest coordinate, counting classes first: (c, k) is c·(d + 1) + k.
     """
     p = features.probabilities()
     s = p * (1 - p)  # [n, C]
     w = features.augmented().square()  # [n, d + 1]
-    s_mean, w_mean = s.mean(dim=0)[:, None], w.mean(dim=0)[None, :]  # [C, 1], [1, d + 1]
-    a, b = s - s_mean.T, w - w_mean
-    n = max(len(features), 1)
-    ab, a2b, ab2 = a.T @ b / n, (a * a).T @ b / n, a.T @ (b * b) / n  # [C, d + 1] each
-    a2b2, a2, b2 = (a * a).T @ (b * b) / n, a.square().mean(dim=0)[:, None], b.square().mean(dim=0)[None, :]
-    variance = (
+    variance = product_variance(s, w)  # [C, d + 1]
+    top = variance.flatten().sort(descending=True, stable=True).indices[:num_dims]  # [K]
+    rows, columns = top // w.shape[1], top % w.shape[1]
+    return s[:, rows] * w[:, columns]  # [n, K]
+
+
+def product_variance(s: Tensor, w: Tensor) -> Tensor:
+    """The variance (of the population, over the n samples) of every product s_c·w_k, [..., C, m].
+
+    With centred factors a = s − s̄, b = w − w̄ it comes by matrix products, never [n, C, m]:
+    Var(sw) = E[(s̄b + w̄a + ab)²] − E[ab]². Centring keeps it free of cancellation.
+
+    Args:
+        s: floating [..., n, C], w: floating [..., n, m].
+    """
+    s_mean, w_mean = s.mean(dim=-2, keepdim=True).mT, w.mean(dim=-2, keepdim=True)  # [..., C, 1], [..., 1, m]
+    a, b = s - s_mean.mT, w - w_mean
+    n = max(s.shape[-2], 1)
+    ab, a2b, ab2 = a.mT @ b / n, (a * a).mT @ b / n, a.mT @ (b * b) / n  # [..., C, m] each
+    a2b2 = (a * a).mT @ (b * b) / n
+    a2, b2 = a.square().mean(dim=-2, keepdim=True).mT, b.square().mean(dim=-2, keepdim=True)
+    return (
         s_mean.square() * b2
         + w_mean.square() * a2
         + a2b2
         + 2 * (s_mean * w_mean * ab + s_mean * ab2 + w_mean * a2b)
         - ab.square()
-    )  # [C, d + 1]
-    top = variance.flatten().sort(descending=True, stable=True).indices[:num_dims]  # [K]
-    rows, columns = top // w.shape[1], top % w.shape[1]
-    return s[:, rows] * w[:, columns]  # [n, K]
+    )
 
 
 def as_labels(labels: Any) -> Tensor:
