@@ -5,10 +5,13 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
 
-OUT=result/quickstart
-for METHOD in Uniform LCMat; do
-    "$PYTHON" main.py --dataset Digits --model MLP --selection "$METHOD" --eps 0.01 \
-        --fraction 0.01 0.05 0.2 --num_exp 3 --epochs 100 --batch 32 --lr 0.05 -se 10 --selection_lr 0.05 \
-        --test_interval 10 --save_path "$OUT" > /dev/null
-done
+export JOBS=${JOBS:-2}
+source bash/jobs.sh
+OUT=${SAVE_PATH:-result/quickstart}
+COMMON=(--dataset Digits --model MLP --fraction 0.01 0.05 0.2 --num_exp 3 --epochs 100 --batch 32 --lr 0.05
+    --test_interval 10 --save_path "$OUT")
+start "$PYTHON" main.py "${COMMON[@]}" --selection Uniform
+start "$PYTHON" main.py "${COMMON[@]}" --selection LCMat --selection_epochs 10 --selection_lr 0.05
+finish
 "$PYTHON" -m utils.report "$OUT" --plot "$OUT/accuracy.png"
+exit "$FAILED"

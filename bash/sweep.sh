@@ -15,13 +15,13 @@ prepare
 : "${DATASET:?set DATASET, or call one of bash/LCMat_<DATASET>.sh}"
 : "${DATA_PATH:=data}" "${MODEL:=ResNet18}" "${SELECTIONS:=LCMat}" "${SEEDS:=0 1 2}"
 : "${FRACTIONS:=0.001 0.005 0.01 0.05 0.1 0.2 0.3}" "${EPOCHS:=200}" "${PROXY_EPOCHS:=10}" "${BATCH:=128}"
-: "${LR:=0.1}" "${EPS:=0.01}" "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result}" "${GPU:=}" "${JOBS:=1}"
+: "${LR:=0.1}" "${EPS:=0.01}" "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result}" "${GPU:=}"
 read -ra FRACTION_LIST <<< "$FRACTIONS"
 read -ra DEVICES <<< "${GPU//,/ }"
 
+source bash/jobs.sh
+
 COUNT=0
-FAILED=0
-trap 'kill $(jobs -p) 2> /dev/null; exit 130' INT TERM
 for SEED in $SEEDS; do
     for SELECTION in $SELECTIONS; do
         COMMAND=("$PYTHON" main.py --dataset "$DATASET" --data_path "$DATA_PATH" --model "$MODEL"
@@ -36,21 +36,9 @@ for SEED in $SEEDS; do
         fi
         COUNT=$((COUNT + 1))
         echo "$SELECTION, seed $SEED" >&2
-        if [ "$JOBS" -le 1 ]; then
-            "${COMMAND[@]}" "$@" > /dev/null || FAILED=$?
-        else
-            while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do
-                wait -n || FAILED=$?
-            done
-            "${COMMAND[@]}" "$@" > /dev/null &
-        fi
-        if [ "$FAILED" -ge 128 ]; then # stopped by a signal: so does the sweep
-            exit "$FAILED"
-        fi
+        start "${COMMAND[@]}" "$@"
     done
 done
-while [ -n "$(jobs -rp)" ]; do
-    wait -n || FAILED=$?
-done
+finish
 "$PYTHON" -m utils.report "$SAVE_PATH"
 exit "$FAILED"

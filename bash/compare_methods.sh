@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Every selection method at a few fractions, three seeds: one table with time and memory, one plot with a line a
+# method. On Digits by default; everything can be overridden from the environment:
+#   DATASET DATA_PATH MODEL METHODS FRACTIONS SEEDS (how many) EPOCHS PROXY_EPOCHS BATCH LR PROXY_LR EPS
+#   TEST_INTERVAL SAVE_PATH JOBS
+# Further arguments go to main.py.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+prepare
+source bash/jobs.sh
+
+ALL="Uniform LCMat Submodular AdaCore Craig GradMatch Glister Herding kCenterGreedy ContextualDiversity
+    LeastConfidence Entropy Margin Forgetting GraNd Cal DeepFool Full"
+: "${DATASET:=Digits}" "${DATA_PATH:=data}" "${MODEL:=MLP}" "${METHODS:=$ALL}" "${FRACTIONS:=0.01 0.05 0.2}"
+: "${SEEDS:=3}" "${EPOCHS:=100}" "${PROXY_EPOCHS:=10}" "${BATCH:=32}" "${LR:=0.05}" "${PROXY_LR:=0.05}" "${EPS:=0.01}"
+: "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result/compare_methods}"
+read -ra FRACTION_LIST <<< "$FRACTIONS"
+
+for METHOD in $METHODS; do
+    COMMAND=("$PYTHON" main.py --dataset "$DATASET" --data_path "$DATA_PATH" --model "$MODEL"
+        --num_exp "$SEEDS" --epochs "$EPOCHS" --batch "$BATCH" --lr "$LR" --test_interval "$TEST_INTERVAL"
+        --save_path "$SAVE_PATH")
+    case $METHOD in
+        LeastConfidence | Entropy | Margin) COMMAND+=(--selection Uncertainty --uncertainty "$METHOD") ;;
+        LCMat) COMMAND+=(--selection LCMat --eps "$EPS") ;;
+        *) COMMAND+=(--selection "$METHOD") ;;
+    esac
+    if [ "$METHOD" != Full ]; then
+        COMMAND+=(--fraction "${FRACTION_LIST[@]}")
+    fi
+    if [ "$METHOD" != Full ] && [ "$METHOD" != Uniform ]; then
+        COMMAND+=(--selection_epochs "$PROXY_EPOCHS" --selection_lr "$PROXY_LR")
+    fi
+    echo "$METHOD" >&2
+    start "${COMMAND[@]}" "$@"
+done
+finish
+"$PYTHON" -m utils.report "$SAVE_PATH" --time --plot "$SAVE_PATH/accuracy.png"
+exit "$FAILED"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# After bash/LCMat_CIFAR10.sh: its coresets on five other networks, and the matrix selecting × trained network.
+# DATA_PATH MODEL CROSS FRACTIONS EPOCHS BATCH LR TEST_INTERVAL SAVE_PATH GPU can be overridden from the environment.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+prepare
+
+: "${DATASET:=CIFAR10}" "${DATA_PATH:=data}" "${MODEL:=ResNet18}" "${EPOCHS:=200}" "${BATCH:=128}" "${LR:=0.1}"
+: "${CROSS:=VGG16 InceptionV3 ResNet34 WRN168 MobileNetV3Small}" "${FRACTIONS:=0.01 0.1}"
+: "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result}" "${GPU:=}"
+read -ra CROSS_LIST <<< "$CROSS"
+read -ra FRACTION_LIST <<< "$FRACTIONS"
+read -ra DEVICES <<< "${GPU//,/ }"
+
+COMMAND=("$PYTHON" cross_network_generalization.py --dataset "$DATASET" --data_path "$DATA_PATH" --model "$MODEL"
+    --cross "${CROSS_LIST[@]}" --fraction "${FRACTION_LIST[@]}" --epochs "$EPOCHS" --batch "$BATCH" --lr "$LR"
+    --test_interval "$TEST_INTERVAL" --save_path "$SAVE_PATH")
+if [ "${#DEVICES[@]}" -gt 0 ]; then
+    COMMAND+=(--gpu "${DEVICES[@]}")
+fi
+exec "${COMMAND[@]}" "$@"
