@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import TrainingConfig
-from utils.data import Batch, Batches, Data, Images, fits_on_device
+from utils.data import Batch, Batches, Data, Images, Siamese, fits_on_device
 from utils.device import autocast, finish_queued_work, random_state, restore_random_state
 from utils.errors import UserError
 from utils.evaluation import TEST_BATCH, evaluate, test_indices
@@ -140,6 +140,7 @@ class Training:
         self.task, self.config, self.seed, self.purpose, self.label = task, config, seed, purpose, label
         self.machine, self.observer = machine, observer
         self.device = machine.device
+        self.siamese = Siamese.of(config.augmentation) if config.augmentation else None
         layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
         self.network = network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.forward: nn.Module = torch.compile(self.network) if config.compile else self.network  # type: ignore[assignment]
@@ -244,7 +245,8 @@ class Training:
             self.config.batch,
             device=self.device,
             shuffle_seed=derive_seed(self.seed, self.purpose, "order", epoch),
-            augment=self.config.augment,
+            augment=self.config.augment and self.siamese is None,
+            siamese=self.siamese,
             weights=self.task.weights,
             workers=self.machine.workers,
         )

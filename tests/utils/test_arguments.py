@@ -73,6 +73,7 @@ TABLE = [
     ("--train_batch -tb", "training.batch", 256, "16", 16),
     ("--test_interval -ti", "training.test_interval", 1, "10", 10),
     ("--test_fraction -tf", "training.test_fraction", 1.0, "0.1", 0.1),
+    ("--augmentation", "training.augmentation", "", "Color_crop", "color_crop"),
     ("--seed", "seeds", (0,), "7", (7,)),
     ("--num_exp", "seeds", (0,), "3", (0, 1, 2)),
     ("--num_eval", "num_eval", 1, "4", 4),

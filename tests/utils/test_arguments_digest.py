@@ -47,6 +47,8 @@ def digest_of(line: str) -> str:
             "--train_batch 3",
             "--test_interval 0",
             "--test_fraction 0.5",
+            "--augmentation none",
+            "--augmentation flip",
             "--seed 1",
             "--amp",
             "--compile",

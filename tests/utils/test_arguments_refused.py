@@ -101,6 +101,8 @@ BAD = [
     ("--val_ratio 0", "(0, 1)"),
     ("--val_ratio 1", "(0, 1)"),
     ("--test_fraction 0", "(0, 1]"),
+    ("--augmentation colour", "color"),
+    ("--augmentation color_color", "twice"),
     ("--selection_test_fraction 1.1", "(0, 1]"),
     ("--test_interval -1", "at least 0"),
     ("--num_exp 0", "from 1 to"),

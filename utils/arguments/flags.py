@@ -8,6 +8,7 @@ from typing import Any
 
 from utils.arguments.choices import Choices
 from utils.arguments.readers import (
+    augmentation,
     integer,
     number,
     one_of,
@@ -17,6 +18,7 @@ from utils.arguments.readers import (
     size,
     yes_no,
 )
+from utils.data.siamese import FAMILIES
 from utils.schedule import SCHEDULERS
 
 
@@ -225,6 +227,13 @@ _RETRAINING = (
     Flag("--epochs", integer(1), 200, "N", "passes over the coreset"),
     Flag("--batch --batch-size -b", integer(1), 256, "N", "images per step, of proxy and retraining alike"),
     Flag("--train_batch -tb", integer(1), None, "N", "images per step of retraining (default: --batch)"),
+    Flag(
+        "--augmentation",
+        augmentation,
+        "standard",
+        "NAME",
+        f"standard (the data set's own), none, or siamese: one or several of {_listed(tuple(FAMILIES))}, joined by _",
+    ),
     Flag("--test_interval -ti", integer(0), 1, "N", "test every N epochs and after the last (0: only then)"),
     Flag("--test_fraction -tf", number("(0, 1]"), 1.0, "F", "the part of the test set to test on"),
     Flag("--seed", integer(0), 0, "N", "of all randomness; the same seed gives the same result"),

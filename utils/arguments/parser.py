@@ -26,7 +26,22 @@ def parse(argv: Sequence[str], *, program: str, choices: Choices, description: s
         UserError: an unknown flag, name or device, or a value outside its bounds.
         SystemExit: with status 0, after ``--help``.
     """
-    groups = flags(choices)
+    values, given = read_flags(argv, flags(choices), program, description)
+    settings, notes = build(values, given, choices)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return settings
+
+
+def read_flags(
+    argv: Sequence[str], groups: Mapping[str, tuple[Flag, ...]], program: str, description: str = ""
+) -> tuple[argparse.Namespace, frozenset[str]]:
+    """The value of every flag of ``groups``, under its name, and the names of those that ``argv`` gives.
+
+    Raises:
+        UserError: an unknown flag, or a value outside its bounds.
+        SystemExit: with status 0, after ``--help``.
+    """
     parser = _parser(groups, program, description)
     _refuse_unknown(argv, groups, program)
     namespace, stray = parser.parse_known_args(list(argv))
@@ -34,11 +49,7 @@ def parse(argv: Sequence[str], *, program: str, choices: Choices, description: s
         raise UserError(f"unexpected argument {stray[0]!r}; every value follows its flag, see {program} --help")
     given = {name: _value(value) for name, value in vars(namespace).items()}
     defaults = {flag.name: flag.default for group in groups.values() for flag in group}
-    values = argparse.Namespace(**{**defaults, **given})
-    settings, notes = build(values, frozenset(given), choices)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    return settings
+    return argparse.Namespace(**{**defaults, **given}), frozenset(given)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,6 +7,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from utils.data.siamese import FAMILIES, Siamese
 from utils.errors import UserError, choose
 from utils.schedule import optimizer_name
 
@@ -68,6 +69,13 @@ def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:
 def optimizer(text: str) -> str:
     """The name of a torch optimiser, in any case."""
     return _speaking(optimizer_name)(text)
+
+
+def augmentation(text: str) -> str:
+    """``standard``, ``none``, or families of siamese augmentation joined by ``_``, in any case."""
+    if "_" not in text:
+        return one_of("augmentation", ("standard", "none", *FAMILIES))(text)
+    return _speaking(lambda strategy: "_".join(Siamese.of(strategy).families))(text)
 
 
 def path(text: str) -> str:

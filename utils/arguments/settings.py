@@ -43,16 +43,16 @@ def build(values: Namespace, given: frozenset[str], choices: Choices) -> tuple[S
     method = choices.method(spelling.method) if spelling else asked
     selection = _selection(values, method)
     settings = Settings(
-        data=_data(values),
+        data=data_config(values),
         model=values.model,
         selection=selection,
-        training=_training(values),
+        training=training_config(values),
         fractions=(1.0,) if method.whole else values.fraction,
         seeds=tuple(range(values.seed, values.seed + values.num_exp)),
         num_eval=values.num_eval,
         cross=tuple(network for network in values.cross if network != values.model),
         coresets=values.coreset,
-        execution=_execution(values),
+        execution=execution_config(values),
         given=given,
     )
     acting = {"lr", *(OPTION_FLAGS[option] for option, _ in spelling.options)} if spelling else {"lr"}
@@ -60,7 +60,8 @@ def build(values: Namespace, given: frozenset[str], choices: Choices) -> tuple[S
     return settings, [f"--{name} {why}" for name, why in idle.items() if name in given - acting]
 
 
-def _data(values: Namespace) -> DataConfig:
+def data_config(values: Namespace) -> DataConfig:
+    """What the flags say of the data."""
     return DataConfig(
         dataset=values.dataset,
         data_path=values.data_path,
@@ -125,13 +126,15 @@ def _proxy(values: Namespace) -> TrainingConfig:
     )
 
 
-def _training(values: Namespace) -> TrainingConfig:
+def training_config(values: Namespace) -> TrainingConfig:
+    """What the flags say of retraining."""
     return TrainingConfig(
         epochs=values.epochs,
         batch=values.train_batch or values.batch,
         optimizer=_optimizer(values),
         scheduler=_scheduler(values),
-        augment=True,
+        augment=values.augmentation != "none",
+        augmentation="" if values.augmentation in ("standard", "none") else values.augmentation,
         test_interval=values.test_interval,
         test_fraction=values.test_fraction,
         amp=values.amp,
@@ -159,7 +162,8 @@ def _scheduler(values: Namespace) -> SchedulerConfig | None:
     return SchedulerConfig(values.scheduler, **{option: getattr(values, option) for option in uses})
 
 
-def _execution(values: Namespace) -> ExecutionConfig:
+def execution_config(values: Namespace) -> ExecutionConfig:
+    """What the flags say of where and how the work is done."""
     return ExecutionConfig(
         save_path=values.save_path,
         gpu=_devices(values.gpu),
@@ -197,7 +201,7 @@ def _idle(values: Namespace, settings: Settings, method: MethodInfo) -> Iterator
     if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
         yield "batch", "is not used: every batch size that it stands for is given or not needed"
     yield from _idle_selection(values, settings, method)
-    yield from _idle_training(values, settings)
+    yield from idle_training(values, settings.training, settings.selection.proxy)
 
 
 def _idle_selection(values: Namespace, settings: Settings, method: MethodInfo) -> Iterator[tuple[str, str]]:
@@ -224,10 +228,13 @@ def _beside(option: str, method: MethodInfo, values: Namespace) -> str:
     return "".join(f" with --{name} {getattr(values, name)}" for name in whens)
 
 
-def _idle_training(values: Namespace, settings: Settings) -> Iterator[tuple[str, str]]:
-    optimizers = [("", settings.training.optimizer)]
-    if settings.selection.proxy is not None:
-        optimizers.append(("selection_", settings.selection.proxy.optimizer))
+def idle_training(
+    values: Namespace, training: TrainingConfig, proxy: TrainingConfig | None = None
+) -> Iterator[tuple[str, str]]:
+    """The flags of optimisers and schedule that do not act in these trainings, each with the reason."""
+    optimizers = [("", training.optimizer)]
+    if proxy is not None:
+        optimizers.append(("selection_", proxy.optimizer))
     for prefix, optimizer in optimizers:
         taken = optimizer_options(optimizer.name)
         for option in ("momentum", "weight_decay", "nesterov"):
@@ -235,7 +242,7 @@ def _idle_training(values: Namespace, settings: Settings) -> Iterator[tuple[str,
                 yield f"{prefix}{option}", f"is not used by {optimizer.name}"
         if "nesterov" in taken and optimizer.momentum == 0 and getattr(values, f"{prefix}nesterov"):
             yield f"{prefix}nesterov", "is not used without momentum"
-    scheduler = settings.training.scheduler
+    scheduler = training.scheduler
     used = scheduler_options(scheduler.name) if scheduler else frozenset()
     for option in _SCHEDULE_FLAGS:
         if option not in used:
