@@ -1,7 +1,7 @@
 """How well a coreset matches the loss landscape of the full set at one network: gradient and curvature gaps.
 
 The worst loss difference in a ball of radius ρ grows, to second order, by
-‖∇L(T) − ∇L(S)‖₂ + (ρ/2) · λ_max(∇²L(T) − ∇²L(S)) (LCMat, Shin et al. 2023, §3): these two are measured.
+‖∇L(T) − ∇L(S)‖₂ + (ρ/2) · λ_max(∇²L(T) − ∇²L(S)) (LCMat, Shin et al. 2023): these two are measured.
 """
 
 from __future__ import annotations

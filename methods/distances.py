@@ -103,7 +103,7 @@ class GradientDistance(OuterDistance):
 
 
 class CurvatureDistance(GradientDistance):
-    """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023, eq. 12).
+    """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023).
 
     K holds the ``num_dims`` coordinates of the Hessian diagonal with the largest variance over these samples.
     """

@@ -2,7 +2,7 @@
 
 With embedding z, probabilities p = softmax(logits), one-hot y and ẑ = [1, z], the cross-entropy of one sample
 has, with respect to the last linear layer [bias, weights], the gradient g = (p − y) ⊗ ẑ and the Hessian
-diagonal h = p(1 − p) ⊗ ẑ² (LCMat, Shin et al. 2023, §3). Both stay in factors here.
+diagonal h = p(1 − p) ⊗ ẑ² (LCMat, Shin et al. 2023). Both stay in factors here.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class LCMat(SetFunctionMethod):
         num_dims: the K coordinates of the Hessian diagonal with the largest variance in the class.
     """
 
-    source = "Shin et al., Loss-Curvature Matching for Dataset Selection and Condensation, AISTATS 2023, eq. 12"
+    source = "Shin et al., Loss-Curvature Matching for Dataset Selection and Condensation, AISTATS 2023"
 
     eps: float = 0.05
     num_dims: int = 100
