@@ -52,7 +52,8 @@ def find_classes(folder: Path, layout: str) -> tuple[str, ...]:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: {layout}")
     try:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _visible(entry.name))
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir() and _visible(entry.name))
     except OSError as error:
         _cannot_read(error)
     if not names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision import io
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as TF
 
@@ -29,7 +29,6 @@ _BROKEN = (
     Image.DecompressionBombError,
 )  # what Pillow's decoders raise on damaged files
 _GREY_MODES = frozenset(("1", "L", "LA"))
-_JPEG_SUFFIXES = frozenset((".jpg", ".jpeg"))
 
 
 @dataclass(frozen=True)
@@ -48,33 +47,23 @@ class Unreadable:
 
 
 def read_native(path: Path) -> Tensor | Unreadable:
-    """The image at its own size: uint8 [1, H, W] where it is grey, else [3, H, W].
-
-    JPEGs go through torchvision, which is about twice as fast and has the same pixels. Its PNG decoder is not
-    used: it crashes on damaged files.
-    """
-    if path.suffix.lower() in _JPEG_SUFFIXES:
-        try:
-            image = io.decode_jpeg(io.read_file(str(path)))
-        except RuntimeError:  # damaged, or a form that only Pillow reads
-            return _read(path)
-        if len(image) in (1, 3):
-            return image
-    return _read(path)
+    """The image at its own size: uint8 [1, H, W] where it is grey, else [3, H, W]."""
+    return _read(path, _in_colour)
 
 
 def read_resized(path: Path, resize: int, crop: int) -> Tensor | Unreadable:
     """The shorter side resized to ``resize``, then the centre: uint8 [1 or 3, crop, crop]."""
-    return _read(path, (resize, crop))
+
+    def view(image: Image.Image) -> Image.Image:
+        image.draft(None, (2 * resize, 2 * resize))  # JPEG: decode no more pixels than it takes
+        return TF.center_crop(TF.resize(_in_colour(image), resize), crop)
+
+    return _read(path, view)
 
 
 def read_random_crop(path: Path, crop: int, seed: int) -> Tensor | Unreadable:
     """torchvision's RandomResizedCrop(crop) and RandomHorizontalFlip(): uint8 [1 or 3, crop, crop]."""
-    try:
-        with Image.open(path) as image:
-            return _to_tensor(_random_crop(_in_colour(image), crop, seed))
-    except _BROKEN as error:
-        return Unreadable.because(path, error)
+    return _read(path, lambda image: _random_crop(_in_colour(image), crop, seed))
 
 
 def read_header(path: Path) -> tuple[int, int] | Unreadable:
@@ -86,25 +75,23 @@ def read_header(path: Path) -> tuple[int, int] | Unreadable:
         return Unreadable.because(path, error)
 
 
-def _read(path: Path, resize_crop: tuple[int, int] | None = None) -> Tensor | Unreadable:
+def _read(path: Path, view: Callable[[Image.Image], Image.Image]) -> Tensor | Unreadable:
     try:
         with Image.open(path) as image:
-            if resize_crop is None:
-                return _to_tensor(_in_colour(image))
-            resize, crop = resize_crop
-            image.draft(None, (2 * resize, 2 * resize))  # JPEG: decode no more pixels than it takes
-            return _to_tensor(TF.center_crop(TF.resize(_in_colour(image), resize), crop))
+            return _to_tensor(view(image))
     except _BROKEN as error:
         return Unreadable.because(path, error)
 
 
 def _in_colour(image: Image.Image) -> Image.Image:
     """8 bits a channel, grey or RGB; transparency is dropped."""
+    image.load()
     if image.mode.startswith(("I", "F")):
         raise ValueError("more than 8 bits a channel: convert it to 8 bits")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return image.convert("L" if image.mode in _GREY_MODES else "RGB")
+    mode = "L" if image.mode in _GREY_MODES else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _random_crop(image: Image.Image, crop: int, seed: int) -> Image.Image:

@@ -28,7 +28,9 @@ class MemoryImages:
 
     def __post_init__(self) -> None:
         if self.images.dtype not in (torch.uint8, torch.float32) or self.images.ndim != 4:
-            raise ValueError(f"images must be uint8 or float32 [n, C, H, W], not {self.images.dtype} {self.images.shape}")
+            raise ValueError(
+                f"images must be uint8 or float32 [n, C, H, W], not {self.images.dtype} {self.images.shape}"
+            )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise ValueError(f"labels must be int64 [{len(self.images)}], not {self.labels.shape}")
 

@@ -14,6 +14,7 @@ from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 from utils.data.images import Images, MemoryImages
 from utils.data.obtain import obtain
 from utils.data.source import Request, Source
+from utils.files import set_aside
 from utils.seeding import generator
 
 _DIGITS = tuple("0123456789")
@@ -89,7 +90,7 @@ def _set_aside_damaged(raw: Path) -> None:
     """Rename extracted idx files that are not whole, which torchvision would take for present."""
     for path in raw.glob("*-idx?-*"):
         if not path.suffix and not _is_whole(path):
-            path.replace(path.with_name(f"{path.name}.damaged"))
+            set_aside(path, "is not whole")
 
 
 def _is_whole(path: Path) -> bool:
