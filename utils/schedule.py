@@ -25,6 +25,8 @@ _UNSUITABLE = {
     "SparseAdam": "it takes sparse gradients only",
 }
 
+_FUSED = {"Adam", "AdamW", "SGD"}  # whose whole step is one pass over the parameters, on CPUs and GPUs alike
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     name: kind
     for name, kind in sorted(vars(torch.optim).items())
@@ -154,6 +156,8 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Param
     options = {name: getattr(config, name) for name in optimizer_options(config.name)}
     if options.get("nesterov") and config.momentum == 0:
         options["nesterov"] = False
+    if kind.__name__ in _FUSED:
+        options["fused"] = True
     try:
         return kind(parameters, **options)
     except ValueError as error:

@@ -194,3 +194,23 @@ def test_a_schedule_uses_what_it_says_it_uses(name, option, other):
     values = {"step_size": 2, option: other}
     changed = sequence(SchedulerConfig(name, **values), 4, 3)
     assert (plain != changed) == (option in scheduler_options(name))
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+def test_a_step_in_one_pass_is_the_plain_step(name):
+    fast, plain = (torch.nn.Linear(4, 3, dtype=torch.float64) for _ in range(2))
+    plain.load_state_dict(fast.state_dict())
+    config = OptimizerConfig(name, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)
+    options = {key: getattr(config, key) for key in optimizer_options(name)}
+    steps = [
+        build_optimizer(config, fast.parameters()),
+        getattr(torch.optim, name)(plain.parameters(), **options, foreach=False, fused=False),
+    ]
+    assert steps[0].param_groups[0]["fused"]
+    for seed in range(5):
+        x = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        for network, optimizer in zip((fast, plain), steps, strict=True):
+            optimizer.zero_grad()
+            network(x).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(fast.weight, plain.weight, rtol=1e-12, atol=1e-12)
