@@ -5,11 +5,14 @@ from __future__ import annotations
 import platform
 import resource
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from utils.errors import UserError
 
 
 def pick_device(gpu: tuple[int, ...] = ()) -> torch.device:
@@ -27,6 +30,27 @@ def pick_device(gpu: tuple[int, ...] = ()) -> torch.device:
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
     """bfloat16 where it is ``enabled``, else float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def memory_layout(device: torch.device) -> torch.memory_format:
+    """How images and kernels lie in memory: a GPU's convolutions are fastest with the channels last."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+@contextmanager
+def compilation(enabled: bool) -> Iterator[None]:
+    """Within the block a failure of ``torch.compile``, which works at the first steps, is a person's to put right.
+
+    Raises:
+        UserError: there is no working compiler, or none for this network.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (enabled and isinstance(error, torch._dynamo.exc.TorchDynamoException)):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"--compile failed: {reason}; install a C++ compiler (g++), or leave --compile out") from error
 
 
 def finish_queued_work(device: torch.device) -> None:

@@ -98,4 +98,5 @@ def machine_of(execution: ExecutionConfig, device: torch.device, run: Run | None
         checkpoint=None if run is None else run.checkpoint_path,
         checkpoint_interval=execution.checkpoint_interval,
         on_history=None if run is None else run.write_history,
+        profile=run.path / "profile.json.gz" if run is not None and execution.profile else None,
     )

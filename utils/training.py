@@ -20,10 +20,18 @@ from torch import Tensor, nn
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import TrainingConfig
 from utils.data import Batch, Batches, Data, Images, Siamese, fits_on_device
-from utils.device import autocast, finish_queued_work, random_state, restore_random_state
+from utils.device import (
+    autocast,
+    compilation,
+    finish_queued_work,
+    memory_layout,
+    random_state,
+    restore_random_state,
+)
 from utils.errors import UserError
 from utils.evaluation import TEST_BATCH, evaluate, test_indices
 from utils.interrupt import held_back
+from utils.profiling import profiled
 from utils.progress import Progress
 from utils.schedule import build_optimizer, build_scheduler
 from utils.seeding import derive_seed, seed_torch
@@ -67,6 +75,7 @@ class Machine:
         checkpoint: file that the state is kept in, or None.
         checkpoint_interval: seconds between checkpoints.
         on_history: called with the epochs so far whenever a checkpoint is written.
+        profile: file for a trace of a few steps, or None.
     """
 
     device: torch.device
@@ -76,6 +85,7 @@ class Machine:
     checkpoint: Path | None = None
     checkpoint_interval: float = 10.0
     on_history: Callable[[tuple[Epoch, ...]], None] | None = None
+    profile: Path | None = None
 
     def hold(self, images: Images) -> Images:
         """The images on the device where they fit, else as they are."""
@@ -141,8 +151,7 @@ class Training:
         self.machine, self.observer = machine, observer
         self.device = machine.device
         self.siamese = Siamese.of(config.augmentation) if config.augmentation else None
-        layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
-        self.network = network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.network = network.to(self.device, memory_format=memory_layout(self.device))  # type: ignore[call-overload]
         self.forward: nn.Module = torch.compile(self.network) if config.compile else self.network  # type: ignore[assignment]
         self.train_images = machine.hold(task.data.train)
         self.test_images = machine.hold(task.data.test)
@@ -156,13 +165,18 @@ class Training:
 
         Raises:
             DivergedError: the loss became NaN or infinite.
+            UserError: the network cannot be compiled.
             KeyboardInterrupt: Ctrl-C or SIGTERM came; the checkpoint holds everything up to then.
         """
         self._resume()
         total = self.config.epochs * self.steps_per_epoch
         done = self.position.epoch * self.steps_per_epoch + self.position.step
         self.saved_at = time.monotonic()
-        with Progress(self.label, total, self.machine.print_freq, done) as progress:
+        with (
+            Progress(self.label, total, self.machine.print_freq, done) as progress,
+            profiled(self.machine.profile, self.device, total - done) as self.profiler,
+            compilation(self.config.compile),
+        ):
             while self.position.epoch < self.config.epochs:
                 self._epoch(progress)
         images = self.config.epochs * len(self.task.indices)
@@ -184,6 +198,7 @@ class Training:
                 self._step(batch)
                 position.step += 1
                 progress.step()
+                self.profiler.step()
                 if interruption or self._due():
                     position.training_seconds += time.monotonic() - started
                     started = time.monotonic()

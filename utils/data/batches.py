@@ -14,6 +14,7 @@ from utils.data.decode import Unreadable, read_random_crop, read_resized
 from utils.data.images import FileImages, Images, MemoryImages
 from utils.data.siamese import Siamese
 from utils.data.specs import DataSpec
+from utils.device import memory_layout
 from utils.errors import UserError
 from utils.seeding import derive_seed, generator
 
@@ -166,9 +167,11 @@ class Normaliser:
         mean, std = torch.tensor(spec.mean, dtype=torch.float64), torch.tensor(spec.std, dtype=torch.float64)
         self._scale = (1 / (255 * std)).float().view(1, -1, 1, 1).to(device)  # [1, C, 1, 1]
         self._shift = (-mean / std).float().view(1, -1, 1, 1).to(device)  # [1, C, 1, 1]
+        self._layout = memory_layout(torch.device(device))
 
     def __call__(self, images: Tensor) -> Tensor:
-        return images.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift)
+        floats = images.to(torch.float32, copy=True, memory_format=self._layout)
+        return floats.mul_(self._scale).add_(self._shift)
 
     def undo(self, normalised: Tensor) -> Tensor:
         """Back to pixels, float32 [n, C, H, W], neither rounded nor kept within 0 and 255."""

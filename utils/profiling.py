@@ -1,0 +1,47 @@
+"""A trace of a few training steps, to be read in chrome://tracing or ui.perfetto.dev."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+_SKIPPED = 10  # steps at first, in which caches fill and algorithms are chosen
+_TRACED = 5
+
+
+class Profiler(Protocol):
+    """What is told of every step."""
+
+    def step(self) -> None: ...
+
+
+class _Off:
+    def step(self) -> None:
+        pass
+
+
+@contextmanager
+def profiled(path: Path | None, device: torch.device, steps: int) -> Iterator[Profiler]:
+    """Trace 5 of the next ``steps`` steps (fewer where there are fewer) into ``path``, and print where it is.
+
+    Args:
+        path: ``….json.gz``, replaced if it is there; None traces nothing.
+    """
+    if path is None or steps < 1:
+        yield _Off()
+        return
+
+    def write(trace: profile) -> None:
+        trace.export_chrome_trace(str(path))
+        print(f"profile: {path}", flush=True)
+
+    skipped = min(_SKIPPED, (steps - 1) // 2)
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
+    plan = schedule(wait=max(0, skipped - 1), warmup=min(1, skipped), active=min(_TRACED, steps - skipped), repeat=1)
+    with profile(activities=activities, schedule=plan, on_trace_ready=write) as profiler:
+        yield profiler
