@@ -69,7 +69,7 @@ class Siamese:
 
 
 def _color(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """Brightness + U(−.5, .5), saturation × U(0, 2) about the channels' mean, contrast × U(.5, 1.5) about the image's."""
+    """Brightness + U(−.5, .5), saturation × U(0, 2) about the channels' mean, contrast × U(.5, 1.5) about the mean."""
     brightness, saturation, contrast = ((2 * numbers - 1) * strength)[:, :, None, None, None].unbind(1)  # [k, 1, 1, 1]
     x = x + brightness / 2
     x = x + saturation * (x - x.mean(dim=1, keepdim=True))
