@@ -27,12 +27,14 @@ class _Off:
 
 @contextmanager
 def profiled(path: Path | None, device: torch.device, steps: int) -> Iterator[Profiler]:
-    """Trace 5 of the next ``steps`` steps (fewer where there are fewer) into ``path``, and print where it is.
+    """Trace 5 of the next ``steps`` steps into ``path``, fewer where there are fewer than 15, and print where it is.
+
+    The first step of all is not traced, so that a single one leaves no trace.
 
     Args:
         path: ``….json.gz``, replaced if it is there; None traces nothing.
     """
-    if path is None or steps < 1:
+    if path is None or steps < 2:
         yield _Off()
         return
 
@@ -40,8 +42,8 @@ def profiled(path: Path | None, device: torch.device, steps: int) -> Iterator[Pr
         trace.export_chrome_trace(str(path))
         print(f"profile: {path}", flush=True)
 
-    skipped = min(_SKIPPED, (steps - 1) // 2)
+    skipped = max(1, min(_SKIPPED, (steps - 1) // 2))
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
-    plan = schedule(wait=max(0, skipped - 1), warmup=min(1, skipped), active=min(_TRACED, steps - skipped), repeat=1)
+    plan = schedule(wait=skipped - 1, warmup=1, active=min(_TRACED, steps - skipped), repeat=1)
     with profile(activities=activities, schedule=plan, on_trace_ready=write) as profiler:
         yield profiler
