@@ -8,11 +8,22 @@ from typing import Any
 from methods.adacore import AdaCore
 from methods.balance import select
 from methods.base import Evidence, Method
+from methods.cal import Cal
+from methods.contextualdiversity import ContextualDiversity
 from methods.coreset import Coreset
+from methods.craig import Craig
+from methods.deepfool import DeepFool
 from methods.features import Features, as_labels, as_scores
+from methods.forgetting import Forgetting
 from methods.full import Full
+from methods.glister import Glister
+from methods.gradmatch import GradMatch
+from methods.grand import GraNd
+from methods.herding import Herding
+from methods.kcentergreedy import KCenterGreedy
 from methods.lcmat import LCMat
 from methods.submodular import Submodular
+from methods.uncertainty import Uncertainty
 from methods.uniform import Uniform
 from utils.errors import UserError, choose
 
@@ -24,6 +35,17 @@ METHODS: dict[str, type[Method]] = {
     "LCMat": LCMat,
     "Submodular": Submodular,
     "AdaCore": AdaCore,
+    "Craig": Craig,
+    "GradMatch": GradMatch,
+    "Glister": Glister,
+    "Herding": Herding,
+    "kCenterGreedy": KCenterGreedy,
+    "ContextualDiversity": ContextualDiversity,
+    "Cal": Cal,
+    "Uncertainty": Uncertainty,
+    "Forgetting": Forgetting,
+    "GraNd": GraNd,
+    "DeepFool": DeepFool,
 }
 
 

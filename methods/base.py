@@ -16,6 +16,7 @@ from torch import Tensor
 
 from methods.features import Features
 from methods.greedy import Picks
+from methods.ties import ranking
 from utils.errors import UserError
 
 
@@ -27,6 +28,7 @@ class Need(Enum):
     FORGETTING = "a training trace (forgetting events of the proxy's training)"
     REPEATS = "the gradient norms of several independently trained networks"
     PIXELS = "pixels and a network (adversarial perturbations)"
+    PRETRAINED = "the embeddings of an ImageNet network"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +40,14 @@ class Evidence:
         features: of the n samples, or None where the method needs none.
         validation: of held-out samples (--val), or None.
         scores: float [n], what a trace, repeats or pixels came to (see the method), or None.
+        pretrained: floating [n, d], embeddings by an ImageNet network, or None.
     """
 
     labels: Tensor
     features: Features | None = None
     validation: Features | None = None
     scores: Tensor | None = None
+    pretrained: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,6 +62,7 @@ class Evidence:
             None if self.features is None else self.features.subset(indices),
             held_out,
             None if self.scores is None else self.scores[indices],
+            None if self.pretrained is None else self.pretrained[indices],
         )
 
 
@@ -81,11 +86,18 @@ class Method(ABC):
         source: the paper, or where the method is from.
         need: what it looks at.
         takes_validation: whether it uses held-out samples where there are some.
+        embeddings_only: whether pretrained embeddings, where it takes them, make a proxy superfluous.
     """
 
     source: ClassVar[str]
     need: ClassVar[Need] = Need.FEATURES
     takes_validation: ClassVar[bool] = False
+    embeddings_only: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """All that it looks at with its options as they are."""
+        return (self.need,)
 
     @property
     def nested(self) -> bool:
@@ -119,6 +131,6 @@ class Method(ABC):
 
 
 def highest(scores: Tensor, budget: int) -> Picks:
-    """The ``budget`` highest of ``scores`` [n], the lowest index first on ties."""
-    ranked = torch.sort(scores.double(), descending=True, stable=True)
-    return Picks(ranked.indices[:budget].cpu().numpy(), ranked.values[:budget].cpu().numpy())
+    """The ``budget`` highest of ``scores`` [n], the lowest index first among those equal to rounding."""
+    order = ranking(scores.double())[:budget]
+    return Picks(order.cpu().numpy(), scores.double()[order].cpu().numpy())

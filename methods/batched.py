@@ -13,73 +13,71 @@ from torch import Tensor
 from methods.distances import Distance
 from methods.greedy import Picks, naive_greedy
 from methods.matrix import PairwiseMatrix, allowance
-from methods.set_functions import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, FacilityLocation
+from methods.set_functions import FacilityLocation
 
-_COPIES = 3  # of a batch of matrices: itself, the differences of a pass, and the matrices it was stacked from
+_COPIES = 3  # of a batch of matrices: itself, the minima of a pass, and the matrices it was stacked from
 
 
 def facility_location_of_classes(
-    distances: Iterable[Distance], budgets: Sequence[int], memory_budget: int | None
+    distances: Iterable[Distance], budgets: Sequence[int], device: torch.device, memory_budget: int | None
 ) -> list[Picks]:
     """The picks of naive greedy for every class, batched as far as ``memory_budget`` bytes allow.
 
     A class whose matrix alone exceeds the budget is picked by itself, with its rows computed on demand.
     """
+    room = allowance(memory_budget, device)
     picks: list[Picks] = []
-    waiting: list[Tensor] = []
+    waiting: list[PairwiseMatrix] = []
 
     def flush() -> None:
         picks.extend(_pick_batch(waiting, budgets[len(picks) : len(picks) + len(waiting)]))
         waiting.clear()
 
     for distance in distances:
-        room = allowance(memory_budget, distance.device)
-        size = max([distance.n, *(len(matrix) for matrix in waiting)])
-        if (len(waiting) + 1) * size**2 * distance.dtype.itemsize * _COPIES > room:
+        largest = max([distance.n, *(each.n for each in waiting)])
+        batch_bytes = (len(waiting) + 1) * largest**2 * distance.dtype.itemsize * _COPIES
+        if batch_bytes > room:
             flush()
+        matrix = PairwiseMatrix(distance, room)
         if distance.n**2 * distance.dtype.itemsize * _COPIES > room:
-            matrix = PairwiseMatrix(distance, memory_budget)
-            picks.append(naive_greedy(FacilityLocation(matrix, matrix.bound()), budgets[len(picks)]))
+            picks.append(naive_greedy(FacilityLocation(matrix), budgets[len(picks)]))
         else:
-            waiting.append(distance.full())
+            waiting.append(matrix)
     flush()
     return picks
 
 
-def _pick_batch(matrices: Sequence[Tensor], budgets: Sequence[int]) -> list[Picks]:
-    """Greedy picks from matrices [n_b, n_b], the lowest index on ties; no transfer until the last pick is made."""
+def _pick_batch(matrices: Sequence[PairwiseMatrix], budgets: Sequence[int]) -> list[Picks]:
+    """Greedy picks from held matrices, the lowest index on ties; no transfer until the last pick is made."""
     if not matrices:
         return []
-    padded, real = _pad(matrices)  # [B, n, n], [B, n]
-    offsets = padded.amax(dim=(1, 2))  # [B]
-    nearest = torch.where(real, offsets[:, None], 0.0)  # [B, n]
-    available = real.clone()
+    functions = [FacilityLocation(matrix) for matrix in matrices]
+    padded = _pad([matrix.held for matrix in matrices if matrix.held is not None], 0.0)  # [B, n, n]
+    gains = _pad([function.all_gains() for function in functions], -torch.inf)  # [B, n]
+    tolerance = gains.new_tensor([function.tolerance for function in functions])  # [B]
+    taken = gains.isneginf()
     everyone = torch.arange(len(padded), device=padded.device)
+    nearest = padded.new_full(gains.shape, torch.inf)
     history: list[tuple[Tensor, Tensor]] = []
     for step in range(max(budgets)):
-        if step == 0:
-            gains = real.sum(1, keepdim=True) * offsets[:, None].double() - padded.sum(2, dtype=torch.float64)
-        else:
-            gains = (nearest[:, None, :] - padded).clamp_(min=0).sum(2, dtype=torch.float64)  # [B, n]
-        gains.masked_fill_(~available, -torch.inf)
-        best = gains.amax(dim=1)  # [B]
-        scale = nearest.sum(dim=1, dtype=torch.float64)
-        tied = gains >= (best - RELATIVE_TOLERANCE * best.abs() - ABSOLUTE_TOLERANCE * scale)[:, None]
-        pick = (tied & available).to(torch.int8).argmax(dim=1)  # [B]
+        if step:
+            total = nearest.sum(dim=1, dtype=torch.float64)  # [B]
+            gains = total[:, None] - torch.minimum(nearest[:, None, :], padded).sum(dim=2, dtype=torch.float64)
+            gains.masked_fill_(taken, -torch.inf)
+        tied = gains >= (gains.amax(dim=1) - tolerance)[:, None]  # [B, n]
+        pick = tied.to(torch.int8).argmax(dim=1)  # [B]
         history.append((pick, gains[everyone, pick]))
-        available[everyone, pick] = False
+        taken[everyone, pick] = True
         nearest = torch.minimum(nearest, padded[everyone, pick])
     picks = torch.stack([pick for pick, _ in history], dim=1).cpu().numpy()  # [B, k]
     added = torch.stack([gain for _, gain in history], dim=1).cpu().numpy()  # [B, k]
     return [Picks(picks[b, :k], added[b, :k]) for b, k in enumerate(budgets)]
 
 
-def _pad(matrices: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Matrices [B, n, n] filled up with zeros, and which of their samples are real, bool [B, n]."""
-    size = max(len(matrix) for matrix in matrices)
-    padded = matrices[0].new_zeros(len(matrices), size, size)
-    real = torch.zeros(len(matrices), size, dtype=torch.bool, device=padded.device)
-    for b, matrix in enumerate(matrices):
-        padded[b, : len(matrix), : len(matrix)] = matrix
-        real[b, : len(matrix)] = True
-    return padded, real
+def _pad(tensors: Sequence[Tensor], value: float) -> Tensor:
+    """Tensors that differ in their lengths, filled up with ``value`` and stacked."""
+    lengths = [max(lengths) for lengths in zip(*(tensor.shape for tensor in tensors), strict=True)]
+    padded = tensors[0].new_full((len(tensors), *lengths), value)
+    for target, tensor in zip(padded, tensors, strict=True):
+        target[tuple(slice(0, length) for length in tensor.shape)] = tensor
+    return padded

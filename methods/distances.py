@@ -8,16 +8,16 @@ Results come in the dtype of the embeddings.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from methods.features import Features, curvature_coordinates
-from utils.errors import UserError
+from methods.features import Features, curvature_coordinates, refuse_overflow
 
 _CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
 _PAIRS_AT_ONCE = 1 << 14
-_ROWS_AT_ONCE = 512
+_ROUNDING = 1e-12  # of a row's sum, as a share of the norms behind it
 
 
 class Distance(ABC):
@@ -27,36 +27,40 @@ class Distance(ABC):
         n: number of samples.
         dtype: of the values returned.
         device: where they are computed.
+        rounding: what rounding may add to the sum of a row.
         offset: similarities are this less the distance; None: the largest distance.
     """
 
     offset: float | None = None
 
-    def __init__(self, n: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.n, self.dtype, self.device = n, dtype, device
+    def __init__(self, n: int, dtype: torch.dtype, device: torch.device, rounding: float) -> None:
+        self.n, self.dtype, self.device, self.rounding = n, dtype, device, rounding
 
     @abstractmethod
     def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
         """The block at the given indices (int64 [r] and [c], or slices), float64 [r, c]."""
 
-    @abstractmethod
-    def upper_bound(self) -> float:
-        """A value that no distance exceeds, from the factors alone."""
-
     def block(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
         """The same in ``self.dtype``, [r, c]."""
         return self.exact(rows, columns).to(self.dtype)
 
-    def bands(self) -> list[slice]:
-        """Slices of rows that together are the matrix, each small enough to work on."""
-        return [slice(at, min(at + _ROWS_AT_ONCE, self.n)) for at in range(0, self.n, _ROWS_AT_ONCE)]
+    def diagonal(self) -> Tensor:
+        """The distance of every sample to itself, float64 [n]."""
+        return torch.zeros(self.n, dtype=torch.float64, device=self.device)
 
-    def full(self) -> Tensor:
-        """The whole matrix [n, n], each pair computed once."""
-        matrix = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
-        for rows in self.bands():
-            _mirror(matrix, rows, self.exact(rows, slice(rows.start, self.n)))
-        return matrix
+    def triangle(self, rows_at_once: int, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
+        """Every pair once: bands of rows, each with its distances to all samples from its own first one on.
+
+        Args:
+            rows_at_once: rows in a band.
+            roomy: whether there is memory for half a matrix in float64 beside the bands.
+
+        Yields:
+            rows, and float64 [r, n − rows.start], of which the first r columns are symmetric.
+        """
+        for start in range(0, self.n, rows_at_once):
+            rows = slice(start, min(start + rows_at_once, self.n))
+            yield rows, symmetric(self.exact(rows, slice(start, self.n)))
 
 
 class OuterDistance(Distance):
@@ -66,33 +70,33 @@ class OuterDistance(Distance):
     """
 
     def __init__(self, left: Tensor, right: Tensor, dtype: torch.dtype) -> None:
-        super().__init__(len(left), dtype, left.device)
         self.left, self.right = left, right
         self.squared_norms = left.square().sum(dim=1) * right.square().sum(dim=1)  # [n]
-        refuse_overflow(self.squared_norms)
+        refuse_overflow(16 * self.squared_norms.sum())
+        rounding = _ROUNDING * float(self.squared_norms.sqrt().sum())
+        super().__init__(len(left), dtype, left.device, rounding)
 
     def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
         norms = self.squared_norms[rows][:, None] + self.squared_norms[columns]  # [r, c]
-        squared = self.left[rows] @ self.left[columns].T
-        squared.mul_(self.right[rows] @ self.right[columns].T).mul_(-2).add_(norms)
+        products = self.right[rows] @ self.right[columns].T  # [r, c]
+        squared = torch.addcmul(norms, self.left[rows] @ self.left[columns].T, products, value=-2)
         cancelled = (squared < norms.mul_(_CANCELLATION)).nonzero()  # [m, 2]
-        everything = torch.arange(self.n, device=self.device)
-        for at in cancelled.split(_PAIRS_AT_ONCE):
-            i, j = everything[rows][at[:, 0]], everything[columns][at[:, 1]]
-            squared[at[:, 0], at[:, 1]] = self._squared_from_differences(i, j)
+        if len(cancelled):
+            everything = torch.arange(self.n, device=self.device)
+            at_row, at_column = everything[rows], everything[columns]
+            for at in cancelled.split(_PAIRS_AT_ONCE):
+                i, j = at_row[at[:, 0]], at_column[at[:, 1]]
+                squared[at[:, 0], at[:, 1]] = self._squared_from_differences(i, j)
         return squared.sqrt_()
 
-    def upper_bound(self) -> float:
-        return 2 * float(self.squared_norms.max().sqrt())
-
     def _squared_from_differences(self, i: Tensor, j: Tensor) -> Tensor:
-        """‖Δr‖²‖v_i‖² + ‖r_j‖²‖Δv‖² + 2⟨Δr, r_j⟩⟨v_i, Δv⟩ for pairs (i, j), int64 [m] each; [m]."""
-        r, v = self.left[j], self.right[i]
-        dr, dv = self.left[i] - r, v - self.right[j]
-        along = dr.square().sum(dim=1) * v.square().sum(dim=1)
-        across = r.square().sum(dim=1) * dv.square().sum(dim=1)
-        mixed = 2 * (dr * r).sum(dim=1) * (v * dv).sum(dim=1)
-        return (along + across + mixed).clamp_(min=0)
+        """¼(‖Δr‖²‖Σv‖² + ‖Σr‖²‖Δv‖² + 2⟨Δr, Σr⟩⟨Δv, Σv⟩) for pairs (i, j), int64 [m] each, Σ being sums; [m]."""
+        dr, sr = self.left[i] - self.left[j], self.left[i] + self.left[j]
+        dv, sv = self.right[i] - self.right[j], self.right[i] + self.right[j]
+        along = dr.square().sum(dim=1) * sv.square().sum(dim=1)
+        across = sr.square().sum(dim=1) * dv.square().sum(dim=1)
+        mixed = 2 * (dr * sr).sum(dim=1) * (dv * sv).sum(dim=1)
+        return (along + across + mixed).clamp_(min=0) / 4
 
 
 class GradientDistance(OuterDistance):
@@ -103,7 +107,7 @@ class GradientDistance(OuterDistance):
 
 
 class CurvatureDistance(GradientDistance):
-    """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023).
+    """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023, eq. 12).
 
     K holds the ``num_dims`` coordinates of the Hessian diagonal with the largest variance over these samples.
     """
@@ -111,26 +115,24 @@ class CurvatureDistance(GradientDistance):
     def __init__(self, features: Features, eps: float, num_dims: int) -> None:
         super().__init__(features)
         self.weighted_curvature = eps * curvature_coordinates(features, num_dims)  # [n, K]
-        refuse_overflow(self.weighted_curvature)
+        self.rounding += _ROUNDING / 100 * float(self.weighted_curvature.sum())  # no cancellation in these
 
     def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
         h = self.weighted_curvature
         return super().exact(rows, columns).add_(torch.cdist(h[rows], h[columns], p=1))
 
-    def upper_bound(self) -> float:
-        h = self.weighted_curvature
-        return super().upper_bound() + float((h.amax(dim=0) - h.amin(dim=0)).sum())
-
-    def full(self) -> Tensor:
-        condensed = torch.pdist(self.weighted_curvature, p=1)  # [n(n − 1)/2], far faster than cdist
-        matrix = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
-        for rows in self.bands():
-            band = super().exact(rows, slice(rows.start, self.n))
-            for i in range(rows.start, rows.stop):
-                run = i * (2 * self.n - i - 1) // 2
-                band[i - rows.start, i - rows.start + 1 :] += condensed[run : run + self.n - 1 - i]
-            _mirror(matrix, rows, band)
-        return matrix
+    def triangle(self, rows_at_once: int, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
+        if not roomy or self.device.type != "cpu":
+            yield from super().triangle(rows_at_once)
+            return
+        condensed = torch.pdist(self.weighted_curvature, p=1)  # [n(n − 1)/2], row after row
+        for start in range(0, self.n, rows_at_once):
+            rows = slice(start, min(start + rows_at_once, self.n))
+            band = super().exact(rows, slice(start, self.n))
+            for i, row in enumerate(band, start):
+                at = i * (2 * self.n - i - 1) // 2
+                row[i - start + 1 :].add_(condensed[at : at + self.n - 1 - i])
+            yield rows, symmetric(band)
 
 
 class AdaCoreDistance(OuterDistance):
@@ -152,29 +154,27 @@ class CosineDistance(Distance):
     offset = 1.0
 
     def __init__(self, features: Features) -> None:
-        super().__init__(len(features), features.embeddings.dtype, features.embeddings.device)
-        self.left = torch.nn.functional.normalize(features.residuals(), eps=1e-300)
-        self.right = torch.nn.functional.normalize(features.augmented())
+        n, z = len(features), features.embeddings
+        super().__init__(n, z.dtype, z.device, _ROUNDING * n)
+        self.left, self.right = directions(features.residuals()), directions(features.augmented())
 
     def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
         cosine = self.left[rows] @ self.left[columns].T
         cosine.mul_(self.right[rows] @ self.right[columns].T)
         return cosine.neg_().add_(1).clamp_(min=0).div_(2)
 
-    def upper_bound(self) -> float:
-        return 1.0
+    def diagonal(self) -> Tensor:
+        return torch.where(self.left.any(dim=1), 0.0, 0.5).double()
 
 
-def _mirror(matrix: Tensor, rows: slice, band: Tensor) -> None:
-    """Write the upper triangle of ``band`` [b, n − rows.start] into ``matrix`` [n, n] and its transpose."""
-    b = rows.stop - rows.start
-    upper = band[:, :b].triu(1)  # [b, b]
-    band[:, :b] = upper + upper.T
-    matrix[rows, rows.start :] = band
-    matrix[rows.stop :, rows] = band[:, b:].T
+def directions(vectors: Tensor) -> Tensor:
+    """``vectors`` [n, d] at length 1, whatever their size; a zero stays one."""
+    largest = vectors.abs().amax(dim=1, keepdim=True)  # [n, 1]
+    return torch.nn.functional.normalize(vectors / largest.clamp(min=torch.finfo(vectors.dtype).tiny))
 
 
-def refuse_overflow(values: Tensor) -> None:
-    """Raise UserError where ``values`` overflowed."""
-    if not bool(torch.isfinite(values).all()):
-        raise UserError("the embeddings are too large: their squares overflow; scale them down")
+def symmetric(band: Tensor) -> Tensor:
+    """``band`` [r, c] with the lower triangle of its first r columns mirrored, in place, from the upper one."""
+    square = band[:, : len(band)]  # [r, r]
+    square.copy_(square.triu() + square.triu(1).T)
+    return band

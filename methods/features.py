@@ -16,6 +16,8 @@ from torch import Tensor
 
 from utils.errors import UserError
 
+_EQUAL = 1e-9  # variances this close, relatively, are equal
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -59,32 +61,43 @@ class Features:
         return self.logits.double().softmax(dim=1)
 
     def residuals(self) -> Tensor:
-        """p − y, float64 [n, C]; exact to rounding where p_y is near one, as −Σ of the other p."""
-        residuals = self.probabilities()
+        """p − y, float64 [n, C], exact to rounding however near p_y is to one."""
+        p = self.probabilities()
         own = self.labels[:, None]  # [n, 1]
-        residuals.scatter_(1, own, 0.0)
-        return residuals.scatter(1, own, -residuals.sum(dim=1, keepdim=True))
+        return p.scatter(1, own, -complements(p).gather(1, own))
 
     def augmented(self) -> Tensor:
         """ẑ = [1, z], float64 [n, d + 1]."""
-        return torch.nn.functional.pad(self.embeddings.double(), (1, 0), value=1.0)
+        augmented = self.embeddings.new_ones(len(self), self.embeddings.shape[1] + 1, dtype=torch.float64)
+        augmented[:, 1:] = self.embeddings
+        return augmented
 
     def gradient_norms(self) -> Tensor:
         """‖g_i‖₂ = ‖p − y‖·‖ẑ‖, float64 [n]."""
         return self.residuals().norm(dim=1) * self.augmented().norm(dim=1)
 
 
+def complements(p: Tensor) -> Tensor:
+    """1 − p of probabilities p [n, C], that of the largest as the sum of the others, which does not cancel."""
+    top = p.argmax(dim=1, keepdim=True)  # [n, 1]
+    return (1 - p).scatter_(1, top, p.scatter(1, top, 0.0).sum(dim=1, keepdim=True))
+
+
 def curvature_coordinates(features: Features, num_dims: int) -> Tensor:
     """h at its ``num_dims`` coordinates of largest variance over these samples, float64 [n, K].
 
-    Equal variances go to the lowest coordinate, counting classes first: (c, k) is c·(d + 1) + k.
+    Variances equal to rounding go to the lowest coordinate, counting classes first: (c, k) is c·(d + 1) + k.
+
+    Raises:
+        UserError: the embeddings are so large that the variances overflow.
     """
     p = features.probabilities()
-    s = p * (1 - p)  # [n, C]
-    w = features.augmented().square()  # [n, d + 1]
-    variance = product_variance(s, w)  # [C, d + 1]
-    top = variance.flatten().sort(descending=True, stable=True).indices[:num_dims]  # [K]
-    rows, columns = top // w.shape[1], top % w.shape[1]
+    s = p * complements(p)  # [n, C]
+    w = features.augmented().square_()  # [n, d + 1]
+    variance = product_variance(s, w).flatten()  # [C·(d + 1)]
+    refuse_overflow(variance)
+    coordinates = _largest(variance, min(num_dims, len(variance)))  # [K]
+    rows, columns = coordinates // w.shape[1], coordinates % w.shape[1]
     return s[:, rows] * w[:, columns]  # [n, K]
 
 
@@ -92,24 +105,32 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
     """The variance (of the population, over the n samples) of every product s_c·w_k, [..., C, m].
 
     With centred factors a = s − s̄, b = w − w̄ it comes by matrix products, never [n, C, m]:
-    Var(sw) = E[(s̄b + w̄a + ab)²] − E[ab]². Centring keeps it free of cancellation.
+    Var(sw) = w̄²·E[a²] + 2w̄·E[a·s·b] + E[s²b²] − E[a·b]². Centring keeps it free of cancellation.
 
     Args:
         s: floating [..., n, C], w: floating [..., n, m].
     """
-    s_mean, w_mean = s.mean(dim=-2, keepdim=True).mT, w.mean(dim=-2, keepdim=True)  # [..., C, 1], [..., 1, m]
-    a, b = s - s_mean.mT, w - w_mean
     n = max(s.shape[-2], 1)
-    ab, a2b, ab2 = a.mT @ b / n, (a * a).mT @ b / n, a.mT @ (b * b) / n  # [..., C, m] each
-    a2b2 = (a * a).mT @ (b * b) / n
-    a2, b2 = a.square().mean(dim=-2, keepdim=True).mT, b.square().mean(dim=-2, keepdim=True)
-    return (
-        s_mean.square() * b2
-        + w_mean.square() * a2
-        + a2b2
-        + 2 * (s_mean * w_mean * ab + s_mean * ab2 + w_mean * a2b)
-        - ab.square()
-    )
+    w_mean = w.mean(dim=-2, keepdim=True)  # [..., 1, m]
+    a, b = s - s.mean(dim=-2, keepdim=True), w - w_mean
+    ab, asb, s2b2 = a.mT @ b / n, (a * s).mT @ b / n, s.square().mT @ b.square() / n  # [..., C, m] each
+    a2 = a.square().mean(dim=-2, keepdim=True).mT  # [..., C, 1]
+    return w_mean.square() * a2 + 2 * w_mean * asb + s2b2 - ab.square()
+
+
+def refuse_overflow(values: Tensor) -> None:
+    """Raise UserError where ``values`` overflowed."""
+    if not bool(torch.isfinite(values).all()):
+        raise UserError("the embeddings are too large: their squares overflow; scale them down")
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """Where the ``count`` largest of ``values`` [m] are, int64 [count]; the lowest first among equals."""
+    least = values.topk(count).values.amin()
+    margin = _EQUAL * least.abs()
+    above = (values > least + margin).nonzero()[:, 0]
+    equal = ((values - least).abs() <= margin).nonzero()[:, 0]
+    return torch.cat([above, equal[: count - len(above)]])
 
 
 def as_labels(labels: Any) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from methods.features import Features
 from utils.data import Data
 from utils.errors import UserError
-from utils.files import read_npz, write_npz
+from utils.files import read_npz, remove_leftovers, write_npz
+from utils.lock import FileLock
 
 _NAMES = ("embeddings", "logits", "labels")
 
@@ -17,7 +18,9 @@ _NAMES = ("embeddings", "logits", "labels")
 def save_features(path: Path, features: Features, data: Data) -> None:
     """Write an npz with embeddings [m, d], logits [m, C], labels [m] and indices [m] into ``data.train``."""
     arrays = {name: getattr(features, name).cpu().numpy() for name in _NAMES}
-    write_npz(path, {**arrays, "indices": data.pool.numpy()})
+    with FileLock(path.with_suffix(".lock")):
+        remove_leftovers(path.parent, path.name)
+        write_npz(path, {**arrays, "indices": data.pool.numpy()})
 
 
 def load_features(path: Path, data: Data, device: torch.device) -> Features:

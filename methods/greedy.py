@@ -8,16 +8,19 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from methods.set_functions import SetFunction
+from methods.threads import at_most
 from utils.seeding import derive_seed
 
 _DELTA = 0.1  # stochastic greedy's failure probability: it samples n/k · ln(1/δ) candidates a pick
 _ACCEPTANCE = 0.9  # approximate-lazy greedy takes a fresh gain of this share of the next bound
+_BATCH = 4  # candidates that lazy greedy evaluates at first
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,7 @@ def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
     available = torch.ones(function.n, dtype=torch.bool, device=function.device)
     for _ in range(budget):
         current = function.all_gains().masked_fill_(~available, -math.inf)
-        best = float(current.max())
-        pick = int((current >= best - function.tolerance(best)).nonzero()[0])
+        pick = int((current >= current.max() - function.tolerance).to(torch.int8).argmax())
         _take(function, pick, float(current[pick]), picked, gains)
         available[pick] = False
     return _picks(picked, gains)
@@ -46,27 +48,27 @@ def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
 def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
     """The picks of naive greedy on a submodular function, whose gains only fall (Minoux 1978).
 
-    Old gains are upper bounds: only candidates whose bound reaches the best fresh gain are evaluated, a few
-    more at a time the longer a pick takes.
+    Old gains are upper bounds: only candidates whose bound reaches the best fresh gain are evaluated, twice as
+    many at a time the longer a pick takes.
     """
     picked: list[int] = []
     gains: list[float] = []
     heap = _heap(function)
-    for _ in range(budget):
-        fresh: list[tuple[float, int]] = []
-        best, threshold, width = -math.inf, -math.inf, 2
-        while heap and -heap[0][0] >= threshold:
-            batch = _pop(heap, width, threshold)
-            fresh += zip(_evaluate(function, batch), batch, strict=True)
-            best = max(gain for gain, _ in fresh)
-            threshold = best - function.tolerance(best)
-            width = min(2 * width, function.matrix.rows_at_once)
-        pick = min(j for gain, j in fresh if gain >= threshold)
-        for gain, j in fresh:
-            if j == pick:
-                _take(function, pick, gain, picked, gains)
-            else:
-                heapq.heappush(heap, (-gain, j))
+    with _small_steps(function):
+        for _ in range(budget):
+            fresh: list[tuple[float, int]] = []
+            threshold, width = -math.inf, _BATCH
+            while heap and -heap[0][0] >= threshold:
+                batch = _pop(heap, width, threshold)
+                fresh += zip(_evaluate(function, batch), batch, strict=True)
+                threshold = max(fresh)[0] - function.tolerance
+                width = min(2 * width, function.matrix.rows_at_once)
+            pick = min(j for gain, j in fresh if gain >= threshold)
+            for gain, j in fresh:
+                if j == pick:
+                    _take(function, pick, gain, picked, gains)
+                else:
+                    heapq.heappush(heap, (-gain, j))
     return _picks(picked, gains)
 
 
@@ -77,13 +79,14 @@ def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Pick
     random = np.random.default_rng(derive_seed(seed, "stochastic greedy"))
     available = np.ones(function.n, dtype=bool)
     size = math.ceil(function.n / max(budget, 1) * math.log(1 / _DELTA))
-    for _ in range(budget):
-        left = np.flatnonzero(available)
-        sample = np.sort(random.choice(left, size=min(size, len(left)), replace=False))
-        current = np.array(_evaluate(function, sample.tolist()))
-        pick = int(sample[current >= current.max() - function.tolerance(current.max())][0])
-        _take(function, pick, float(current[sample == pick][0]), picked, gains)
-        available[pick] = False
+    with _small_steps(function):
+        for _ in range(budget):
+            left = np.flatnonzero(available)
+            sample = np.sort(random.choice(left, size=min(size, len(left)), replace=False))
+            current = np.array(_evaluate(function, sample.tolist()))
+            pick = int(sample[current >= current.max() - function.tolerance][0])
+            _take(function, pick, float(current[sample == pick][0]), picked, gains)
+            available[pick] = False
     return _picks(picked, gains)
 
 
@@ -95,15 +98,16 @@ def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -
     picked: list[int] = []
     gains: list[float] = []
     heap = _heap(function)
-    for _ in range(budget):
-        while True:
-            (j,) = _pop(heap, 1, -math.inf)
-            (gain,) = _evaluate(function, [j])
-            bound = -heap[0][0] if heap else -math.inf
-            if gain >= (_ACCEPTANCE * bound if bound > 0 else bound):
-                break
-            heapq.heappush(heap, (-gain, j))
-        _take(function, j, gain, picked, gains)
+    with _small_steps(function):
+        for _ in range(budget):
+            while True:
+                (j,) = _pop(heap, 1, -math.inf)
+                (gain,) = _evaluate(function, [j])
+                bound = -heap[0][0] if heap else -math.inf
+                if gain >= (_ACCEPTANCE * bound if bound > 0 else bound):
+                    break
+                heapq.heappush(heap, (-gain, j))
+            _take(function, j, gain, picked, gains)
     return _picks(picked, gains)
 
 
@@ -114,6 +118,11 @@ GREEDIES: dict[str, Greedy] = {
     "StochasticGreedy": stochastic_greedy,
     "ApproximateLazyGreedy": approximate_lazy_greedy,
 }
+
+
+def _small_steps(function: SetFunction) -> AbstractContextManager[None]:
+    """One thread where the matrix is held: a few of its rows are through before others have started."""
+    return nullcontext() if function.matrix.held is None else at_most(1)
 
 
 def _heap(function: SetFunction) -> list[tuple[float, int]]:

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from methods.distances import Distance
+from methods.features import refuse_overflow
 
 _DEFAULT_SHARE = 0.5  # of the free memory
+_WORKING_COPIES = 5  # float64 temporaries of a block that computing it takes
+_CPU_BAND, _BAND = 256, 2048  # rows computed at once: on a CPU few enough for its cache
 
 
 class PairwiseMatrix:
@@ -20,33 +23,42 @@ class PairwiseMatrix:
     Args:
         distance: what computes the matrix.
         memory_budget: bytes it may take beyond its inputs; None: half of what is free on its device.
+
+    Attributes:
+        held: the matrix [n, n] where the budget allows, else None.
+        sums: of each row, float64 [n], before any rounding to ``dtype``.
+        maximum: the largest value.
+        rows_at_once: how many rows may be asked for at once.
+
+    Raises:
+        UserError: distances that overflow their dtype.
     """
 
     def __init__(self, distance: Distance, memory_budget: int | None = None) -> None:
-        budget = allowance(memory_budget, distance.device)
-        self.n, self.device, self.dtype = distance.n, distance.device, distance.dtype
         self.distance = distance
-        self.row_bytes = self.n * self.dtype.itemsize
-        # Beside a row of results, computing it takes three float64 temporaries of its length.
-        working_row_bytes = self.row_bytes + 3 * 8 * self.n
+        self.n, self.device, self.dtype = distance.n, distance.device, distance.dtype
+        budget = allowance(memory_budget, self.device)
+        row_bytes = max(self.n * self.dtype.itemsize, 1)
+        band = _CPU_BAND if self.device.type == "cpu" else _BAND
+        self.rows_at_once = max(1, min(band, self.n, budget // 4 // (row_bytes + _WORKING_COPIES * 8 * self.n)))
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= budget:
-            self.held = distance.full()
-        self.rows_at_once = max(1, min(self.n, 512, int(budget / 4 // max(working_row_bytes, 1))))
-        self.cached_rows = 0 if self.held is not None else int(budget / 2 // max(self.row_bytes, 1))
+            self.held = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
+        self.sums, self.maximum = self._survey()
+        self.cached_rows = 0 if self.held is not None else budget // 2 // row_bytes
         self.cache: OrderedDict[int, Tensor] = OrderedDict()
 
     def rows(self, indices: Tensor) -> Tensor:
-        """The rows at ``indices`` (int64 [m], at most ``rows_at_once`` of them for bounded memory), [m, n]."""
+        """A copy of the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once`` for bounded memory), [m, n]."""
         if self.held is not None:
-            return self.held[indices]
+            return self.held.index_select(0, indices)
         wanted = indices.tolist()
         missing = [i for i in wanted if i not in self.cache]
-        fresh = {}
+        fresh: dict[int, Tensor] = {}
         if missing:
-            at = torch.tensor(missing, device=self.device)
-            fresh = dict(zip(missing, self.distance.block(at, slice(0, self.n)), strict=True))
-        found = torch.stack([self._cached(i) if i in self.cache else fresh[i] for i in wanted])  # [m, n]
+            block = self.distance.block(torch.tensor(missing, device=self.device), slice(0, self.n))
+            fresh = dict(zip(missing, block, strict=True))
+        found = torch.stack([fresh[i] if i in fresh else self._cached(i) for i in wanted])  # [m, n]
         for i, row in fresh.items():
             self._keep(i, row)
         return found
@@ -64,17 +76,25 @@ class PairwiseMatrix:
         rows = slice(int(indices[0]), int(indices[-1]) + 1)
         return self.held[rows] if self.held is not None else self.distance.block(rows, slice(0, self.n))
 
-    def maximum(self) -> float:
-        """The largest value; a pass over everything where the matrix is not held."""
-        return max((float(self.band(indices).max()) for indices in self.bands()), default=0.0)
-
-    def bound(self) -> float:
-        """A value that none exceeds, without a pass where the matrix is not held."""
-        return self.maximum() if self.held is not None else self.distance.upper_bound()
-
     def offset(self) -> float:
         """What similarities are less distances: the distance's own offset, or its maximum."""
-        return self.maximum() if self.distance.offset is None else self.distance.offset
+        return self.maximum if self.distance.offset is None else self.distance.offset
+
+    def _survey(self) -> tuple[Tensor, float]:
+        """The sums of the rows and the maximum, each pair computed once; ``held`` is filled on the way."""
+        sums = torch.zeros(self.n, dtype=torch.float64, device=self.device)
+        maximum = torch.zeros((), dtype=torch.float64, device=self.device)
+        for rows, band in self.distance.triangle(self.rows_at_once, roomy=self.held is not None):
+            beyond = band[:, len(band) :]  # [r, n − rows.stop]
+            sums[rows] += band.sum(dim=1)
+            sums[rows.stop :] += beyond.sum(dim=0)
+            maximum = torch.maximum(maximum, band.amax())
+            if self.held is not None:
+                self.held[rows, rows.start :] = band
+                self.held[rows.stop :, rows] = beyond.T
+        refuse_overflow(sums)
+        refuse_overflow(maximum.to(self.dtype))
+        return sums, float(maximum)
 
     def _cached(self, i: int) -> Tensor:
         self.cache.move_to_end(i)
@@ -89,7 +109,7 @@ class PairwiseMatrix:
 
 def allowance(memory_budget: int | None, device: torch.device) -> int:
     """The budget in bytes; by default half of what is free on ``device``."""
-    return memory_budget if memory_budget is not None else int(_DEFAULT_SHARE * free_memory(device))
+    return int(_DEFAULT_SHARE * free_memory(device) if memory_budget is None else memory_budget)
 
 
 def held_bytes(n: int, dtype: torch.dtype) -> int:
@@ -98,12 +118,13 @@ def held_bytes(n: int, dtype: torch.dtype) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes free on ``device``."""
+    """Bytes free on ``device``; where the system does not tell, all there are."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -7,21 +7,24 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 import nets
 from methods.analyses import analyse
 from methods.coreset import Coreset
-from utils.config import ExecutionConfig, RunConfig, SelectionConfig
+from utils.config import ExecutionConfig, RunConfig, SelectionConfig, digest
 from utils.data import Data
 from utils.errors import UserError
-from utils.files import read_json, write_json
+from utils.files import read_json, set_aside, write_json
 from utils.record import Run, read_run_config
 from utils.retraining import AfterTraining, Timing, machine_of, retrain
-from utils.training import Machine
+from utils.training import DivergedError, Machine
 
 _TIMING = "selection.json"
+FROM_ELSEWHERE = "content"  # the option that tells coresets made elsewhere from each other
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +40,15 @@ class Selected:
 
     def save(self, run: Run) -> None:
         """Put both into the run's folder."""
-        write_json(run.path / _TIMING, dataclasses.asdict(self.timing))
+        timing = dataclasses.asdict(self.timing)
+        write_json(run.path / _TIMING, {**timing, "digest": digest(timing)})
         self.coreset.save(run.coreset_path)
 
     @classmethod
     def load(cls, run: Run) -> Selected | None:
-        """What an earlier process put there, or None."""
-        timing = run.path / _TIMING
-        if not (run.coreset_path.exists() and timing.exists()):
-            return None
-        return cls(Coreset.load(run.coreset_path), Timing(**read_json(timing)))
+        """What an earlier process put there, or None where a part of it is missing or damaged."""
+        timing, coreset = _sound(run.path / _TIMING, _read_timing), _sound(run.coreset_path, Coreset.load)
+        return None if timing is None or coreset is None else cls(coreset, timing)
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ def complete(job: Job, execution: ExecutionConfig, device: torch.device, load: C
         if summary is None:
             selected = Selected.load(run)
             if selected is None:
-                selected = job.select()
-                selected.save(run)
+                selected = _select(job, run)
             data, coreset = load(config.model), selected.coreset
+            coreset.check_fits(len(data.train))
             machine = machine_of(execution, device, run)
             after = _analysis(run, data, coreset, execution, machine)
             summary = retrain(run, data, coreset.indices, coreset.weights, selected.timing, machine, after)
@@ -94,7 +96,7 @@ def from_elsewhere(path: Path, data: Data) -> tuple[SelectionConfig, float, Sele
     coreset.check_fits(len(data.train))
     content = hashlib.sha256(coreset.indices.tobytes())
     content.update(b"" if coreset.weights is None else coreset.weights.tobytes())
-    options = {"content": content.hexdigest()[:16]}
+    options = {FROM_ELSEWHERE: content.hexdigest()[:16]}
     if (path.parent / "config.json").exists():
         selection = read_run_config(path.parent).selection
         selection = dataclasses.replace(selection, options={**selection.options, **options})
@@ -102,6 +104,32 @@ def from_elsewhere(path: Path, data: Data) -> tuple[SelectionConfig, float, Sele
         name = "".join(c if c.isalnum() else "-" for c in path.stem).strip("-") or "file"
         selection = SelectionConfig(name, balance=False, options=options)
     return selection, round(len(coreset) / len(data.pool), 6), Selected(coreset)
+
+
+def _select(job: Job, run: Run) -> Selected:
+    try:
+        selected = job.select()
+    except DivergedError as error:
+        run.fail(str(error))
+        raise
+    selected.save(run)
+    return selected
+
+
+def _sound(path: Path, read: Callable[[Path], T]) -> T | None:
+    """What ``read`` finds in a file; None where there is no file, or a damaged one, which is set aside."""
+    try:
+        return read(path) if path.exists() else None
+    except UserError as error:
+        set_aside(path, f"is damaged ({error})")
+        return None
+
+
+def _read_timing(path: Path) -> Timing:
+    values = read_json(path)
+    if not isinstance(values, dict) or values.pop("digest", None) != digest(values):
+        raise UserError("its digest does not match")
+    return Timing(**values)
 
 
 def _analysis(

@@ -15,13 +15,26 @@ from methods.matrix import PairwiseMatrix
 
 RELATIVE_TOLERANCE = 1e-9
 ABSOLUTE_TOLERANCE = 1e-12
+_HEADROOM = 1 + 1e-6
+_LEAST_VARIANCE = 1e-12  # of the largest
 
 
 class SetFunction(ABC):
-    """A set function at a growing set A ⊆ {0 … n − 1}, similarities being S_ij = offset − D_ij."""
+    """A set function at a growing set A ⊆ {0 … n − 1}, similarities being S_ij = offset − D_ij.
 
-    def __init__(self, matrix: PairwiseMatrix, offset: float) -> None:
-        self.matrix, self.offset = matrix, offset
+    Args:
+        matrix: the distances D.
+        offset: at least the largest of them; None: the matrix's own.
+
+    Attributes:
+        tolerance: how far apart rounding may take equal gains.
+    """
+
+    tolerance: float
+
+    def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
+        self.matrix = matrix
+        self.offset = matrix.offset() if offset is None else offset
         self.n, self.device = matrix.n, matrix.device
 
     @abstractmethod
@@ -29,60 +42,57 @@ class SetFunction(ABC):
         """The marginal gains f(A ∪ {j}) − f(A), float64 [m], of ``candidates`` (int64 [m])."""
 
     @abstractmethod
-    def add(self, candidate: int) -> None:
-        """A ← A ∪ {candidate}."""
+    def all_gains(self) -> Tensor:
+        """The gains of every sample, float64 [n], a copy."""
 
     @abstractmethod
-    def scale(self) -> float:
-        """The size of the sums that gains are differences of; their rounding is a share of it."""
-
-    def all_gains(self) -> Tensor:
-        """The gains of every sample, float64 [n]."""
-        return torch.cat([self.gains(band) for band in self.matrix.bands()])
-
-    def tolerance(self, gain: float) -> float:
-        """Gains this close to ``gain`` are tied with it."""
-        return RELATIVE_TOLERANCE * abs(gain) + ABSOLUTE_TOLERANCE * self.scale()
+    def add(self, candidate: int) -> None:
+        """A ← A ∪ {candidate}."""
 
 
 class FacilityLocation(SetFunction):
     """f(A) = Σ_i max(0, max_{j∈A} S_ij); its gain is Σ_i max(0, S_ij − current_i).
 
-    In distances: Σ_i max(0, nearest_i − D_ij), where nearest_i starts at the offset.
+    In distances: Σ_i max(0, nearest_i − D_ij) = Σ_i nearest_i − Σ_i min(nearest_i, D_ij), where nearest_i starts
+    at the offset. The picks do not depend on it. Where the distance names none, it is a little above the largest,
+    so that rounding to the matrix's dtype never takes a gain above an earlier one.
     """
 
-    def __init__(self, matrix: PairwiseMatrix, offset: float) -> None:
+    def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
+        if offset is None and matrix.distance.offset is None:
+            offset = matrix.offset() * _HEADROOM
         super().__init__(matrix, offset)
-        self.nearest = torch.full((self.n,), offset, dtype=matrix.dtype, device=self.device)
-        self.empty = True
+        self.tolerance = matrix.distance.rounding
+        self.nearest: Tensor | None = None  # [n]
+        self.total = self.n * self.offset  # Σ_i nearest_i
 
     def gains(self, candidates: Tensor) -> Tensor:
-        return self._gains_of(self.matrix.rows(candidates))
+        if self.nearest is None:
+            return self.total - self.matrix.sums[candidates]
+        return self._gains_of(self.matrix.rows(candidates), self.nearest)
 
     def all_gains(self) -> Tensor:
-        return torch.cat([self._gains_of(self.matrix.band(band)) for band in self.matrix.bands()])
+        if self.nearest is None:
+            return self.total - self.matrix.sums
+        bands = self.matrix.bands()
+        return torch.cat([self._gains_of(self.matrix.band(band), self.nearest) for band in bands])
 
-    def _gains_of(self, rows: Tensor) -> Tensor:
-        if self.empty:  # no distance exceeds the offset: one sum, and no rounding against a large offset
-            return self.n * self.offset - rows.sum(dim=1, dtype=torch.float64)  # [m]
-        return (self.nearest - rows).clamp_(min=0).sum(dim=1, dtype=torch.float64)  # [m]
+    def _gains_of(self, rows: Tensor, nearest: Tensor) -> Tensor:
+        return self.total - torch.minimum(rows, nearest).sum(dim=1, dtype=torch.float64)  # [m]
 
     def add(self, candidate: int) -> None:
-        self.nearest = torch.minimum(self.nearest, self.matrix.row(candidate))
-        self.empty = False
-
-    def scale(self) -> float:
-        return float(self.nearest.abs().sum(dtype=torch.float64))
+        row = self.matrix.row(candidate)
+        self.nearest = row if self.nearest is None else torch.minimum(self.nearest, row)
+        self.total = float(self.nearest.sum(dtype=torch.float64))
 
 
 class GraphCut(SetFunction):
     """gain(j) = Σ_i S_ij − 2 Σ_{s∈A} S_sj: close to everything, far from what is there already."""
 
-    def __init__(self, matrix: PairwiseMatrix, offset: float) -> None:
+    def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
         super().__init__(matrix, offset)
-        totals = [(offset - matrix.band(band).double()).sum(dim=1) for band in matrix.bands()]
-        self.totals = torch.cat(totals)  # [n]
-        self.current = self.totals.clone()
+        self.current = self.n * self.offset - matrix.sums  # [n]
+        self.tolerance = matrix.distance.rounding + ABSOLUTE_TOLERANCE * self.n * self.offset
 
     def gains(self, candidates: Tensor) -> Tensor:
         return self.current[candidates]
@@ -93,21 +103,20 @@ class GraphCut(SetFunction):
     def add(self, candidate: int) -> None:
         self.current -= 2 * (self.offset - self.matrix.row(candidate).double())
 
-    def scale(self) -> float:
-        return float(self.totals.abs().max())
-
 
 class LogDeterminant(SetFunction):
     """f(A) = log det S_AA; its gain is log(S_xx − S_xA S_AA⁻¹ S_Ax), by a Cholesky factor that grows a row a pick.
 
-    A residual variance that rounding or an indefinite S takes to zero counts as the smallest that is positive.
+    A residual variance that rounding or an indefinite S takes to zero counts as the smallest that is positive,
+    and explains nothing of the others.
     """
 
-    def __init__(self, matrix: PairwiseMatrix, offset: float) -> None:
+    tolerance = RELATIVE_TOLERANCE
+
+    def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
         super().__init__(matrix, offset)
-        diagonal = torch.cat([_diagonal(matrix, band) for band in matrix.bands()])
-        self.variances = offset - diagonal.double()  # [n]
-        self.floor = max(float(self.variances.abs().max()), 1.0) * 1e-12
+        self.variances = self.offset - matrix.distance.diagonal()  # [n]
+        self.floor = max(_LEAST_VARIANCE * float(self.variances.max()), torch.finfo(torch.float64).tiny)
         self.size = 0
         self.factor = torch.empty(16, self.n, dtype=torch.float64, device=self.device)  # [room, n]
 
@@ -121,19 +130,13 @@ class LogDeterminant(SetFunction):
         if self.size == len(self.factor):
             self.factor = torch.cat([self.factor, torch.empty_like(self.factor)])  # [2 · room, n]
         known = self.factor[: self.size]
-        root = self.variances[candidate].clamp(min=self.floor).sqrt()
+        variance = self.variances[candidate]
         similarity = self.offset - self.matrix.row(candidate).double()  # [n]
-        row = (similarity - known[:, candidate] @ known) / root  # [n]
+        row = (similarity - known[:, candidate] @ known) / variance.clamp(min=self.floor).sqrt()  # [n]
+        row *= variance > self.floor
         self.factor[self.size] = row
         self.size += 1
         self.variances = self.variances - row.square()
-
-    def scale(self) -> float:
-        return 1.0
-
-
-def _diagonal(matrix: PairwiseMatrix, band: Tensor) -> Tensor:
-    return matrix.band(band).gather(1, band[:, None])[:, 0]  # [m]
 
 
 SET_FUNCTIONS: dict[str, type[SetFunction]] = {

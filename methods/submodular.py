@@ -16,6 +16,7 @@ from methods.features import Features
 from methods.greedy import GREEDIES, Picks
 from methods.matrix import PairwiseMatrix
 from methods.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
+from methods.side_by_side import pick_side_by_side
 from utils.errors import UserError, choose
 
 _EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so batched passes can stand for either
@@ -51,19 +52,21 @@ class SetFunctionMethod(Method):
 
     def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
         matrix = PairwiseMatrix(self.distance(self.features_of(evidence)), context.memory_budget)
-        # Facility location's picks do not depend on the offset, so a bound on it will do.
-        offset = matrix.bound() if self.set_function is FacilityLocation else matrix.offset()
-        picks = GREEDIES[self.greedy](self.set_function(matrix, offset), budget, context.seed)
+        picks = GREEDIES[self.greedy](self.set_function(matrix), budget, context.seed)
         return replace(picks, weights=cluster_sizes(matrix, picks)) if self.weighted else picks
 
     def pick_classes(
         self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
     ) -> list[Picks]:
+        device, room = contexts[0].device, contexts[0].memory_budget
+        if device.type == "cpu":
+            return pick_side_by_side(self, classes, budgets, contexts)
         exact = self.set_function is FacilityLocation and self.greedy in _EXACT_GREEDIES
-        if not (exact and contexts[0].device.type == "cuda" and not self.weighted):
+        if not exact or self.weighted:
             return super().pick_classes(classes, budgets, contexts)
-        distances = (self.distance(self.features_of(each)) for each in classes)
-        return facility_location_of_classes(distances, budgets, contexts[0].memory_budget)
+        return facility_location_of_classes(
+            (self.distance(self.features_of(each)) for each in classes), budgets, device, room
+        )
 
 
 def cluster_sizes(matrix: PairwiseMatrix, picks: Picks) -> np.ndarray:

@@ -112,8 +112,8 @@ def test_locked_while_open(tmp_path: Path) -> None:
 
 
 def config_file(method: str) -> dict[str, object]:
-    values = made_up_config(method).as_dict()
-    return {"run": values, "digest": digest(values)}
+    values = {"run": made_up_config(method).as_dict()}
+    return {**values, "digest": digest(values)}
 
 
 def test_a_folder_with_another_configuration_is_refused_and_kept(tmp_path: Path) -> None:

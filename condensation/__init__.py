@@ -1,0 +1,1 @@
+"""Dataset condensation: learn the pixels of a small synthetic set (LCMat-C, DC, DSA, DM)."""

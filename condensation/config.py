@@ -1,0 +1,151 @@
+"""The settings of a condensation as an immutable value, and the methods' own defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from utils.config import DataConfig, OptionValue, SelectionConfig, digest
+from utils.errors import UserError
+
+_LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
+_UPRIGHT = ("MNIST", "permutedMNIST", "QMNIST", "SVHN", "Digits")  # a mirrored digit is no digit
+_LARGE_SET = 100  # images per class from which DM moves CIFAR-10's pixels ten times as fast
+
+
+@dataclass(frozen=True)
+class MethodDefaults:
+    """How a method is run unless the command line says otherwise.
+
+    Attributes:
+        label: its name in tables.
+        init: what the pixels start from: ``real`` images or ``noise``.
+        siamese: it augments both sets alike while matching.
+        epochs: of the evaluation networks.
+        augmented: the evaluation networks are trained with siamese augmentation.
+    """
+
+    label: str
+    init: str
+    siamese: bool
+    iterations: int = 1000
+    epochs: int = 1000
+    augmented: bool = True
+
+
+METHODS: dict[str, MethodDefaults] = {
+    "LCMat": MethodDefaults("LCMat-C", "real", siamese=True),
+    "DC": MethodDefaults("DC", "noise", siamese=False, epochs=300, augmented=False),
+    "DSA": MethodDefaults("DSA", "real", siamese=True),
+    "DM": MethodDefaults("DM", "real", siamese=True, iterations=20_000),
+}
+MATCHINGS = ("DC", "DSA")  # LCMat-C's first term
+INITS = ("real", "noise")
+
+
+@dataclass(frozen=True)
+class CondensationConfig:
+    """Everything that a synthetic set depends on; its digest is part of the folder's name.
+
+    Attributes:
+        ipc: images per class.
+        strategy: families of siamese augmentation while matching, joined by ``_``; empty for none.
+        real_batch: real images of a class that one step looks at.
+        outer, inner: pixel steps with one network, and its epochs between two of them.
+        distance, rho, curvature: of the objective; None where the method has no such term.
+    """
+
+    data: DataConfig
+    model: str
+    method: str
+    ipc: int
+    seed: int
+    init: str
+    iterations: int
+    pixel_lr: float
+    strategy: str
+    real_batch: int = 256
+    outer: int = 1
+    inner: int = 1
+    distance: str | None = None
+    rho: float | None = None
+    curvature: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The method's name in tables."""
+        return METHODS[self.method].label
+
+    @property
+    def curvature_acts(self) -> bool:
+        """Whether a second term moves the pixels: the variance over one image is zero whatever its pixels."""
+        return bool(self.rho) and not (self.curvature == "variance" and self.ipc == 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
+        values = dataclasses.asdict(self)
+        if self.data.dataset != "ImageFolder":
+            del values["data"]["data_path"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CondensationConfig:
+        """The settings that :meth:`as_dict` gave, read back from JSON.
+
+        Raises:
+            UserError: a setting is missing, or unknown to this version.
+        """
+        try:
+            return cls(**{**values, "data": DataConfig(**values["data"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"not the settings of a condensation of this version: {error}") from error
+
+    def name(self) -> str:
+        """``condensed_<dataset>_<method>_ipc<k>_s<seed>_<digest>``, the folder of this condensation."""
+        return f"condensed_{self.data.dataset}_{self.label}_ipc{self.ipc}_s{self.seed}_{digest(self.as_dict())[:8]}"
+
+    def selection(self) -> SelectionConfig:
+        """What a run that is trained on the synthetic set records in a selection's place."""
+        apart = ("data", "model", "method", "seed")
+        options: dict[str, OptionValue] = {
+            name: value for name, value in self.as_dict().items() if name not in apart and value is not None
+        }
+        return SelectionConfig(self.label, options=options, model=self.model)
+
+
+def loops(ipc: int) -> tuple[int, int]:
+    """(outer, inner): the published ones, else about 500 epochs of a network, 50 at most between two steps."""
+    outer = min(ipc, 50)
+    return _LOOPS.get(ipc, (outer, max(1, min(50, 500 // ipc))))
+
+
+def default_strategy(dataset: str) -> str:
+    """The families of siamese augmentation that suit a data set."""
+    flip = "" if dataset in _UPRIGHT else "flip_"
+    return f"color_crop_cutout_{flip}scale_rotate"
+
+
+def default_epochs(method: str, dataset: str) -> int:
+    """Of the evaluation networks: DC's are trained shortly, as far as they are not augmented."""
+    return 1000 if _mild(method, dataset) else METHODS[method].epochs
+
+
+def default_augmentation(method: str, dataset: str) -> str:
+    """Of the evaluation networks' images: families of siamese augmentation, or ``none``."""
+    if _mild(method, dataset):
+        return "crop_scale_rotate"
+    return default_strategy(dataset) if METHODS[method].augmented else "none"
+
+
+def _mild(method: str, dataset: str) -> bool:
+    """DC on MNIST, which has an augmentation of its own."""
+    return method == "DC" and dataset == "MNIST"
+
+
+def default_pixel_lr(method: str, dataset: str, ipc: int) -> float:
+    """The step size of the pixels."""
+    if method != "DM":
+        return 0.1
+    return 10.0 if dataset == "CIFAR10" and ipc >= _LARGE_SET else 1.0

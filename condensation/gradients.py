@@ -1,0 +1,114 @@
+"""Class by class, the gradient of the mean cross-entropy with respect to every weight of a network.
+
+Weights are those of convolutions and linear layers, as [out, rest]; biases and the scales of normalisation
+layers take no part in matching. The network is in evaluation mode, where images do not act on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from condensation.curvature import Curvature
+from nets import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What is matched of k classes.
+
+    Attributes:
+        gradients: of each layer [k, out, rest].
+        curvature: of the last layer [k, C, d + 1], or None where it is not matched.
+    """
+
+    gradients: tuple[Tensor, ...]
+    curvature: Tensor | None
+
+
+def measure_real(
+    network: Network, batches: Sequence[Tensor], classes: Sequence[int], curvature: Curvature | None
+) -> Measured:
+    """Of batches [b, channels, H, W] of one class each, detached: a backward pass for every class."""
+    layers = weighted_layers(network)
+    weights = [layer.weight for layer in layers]
+    rows: list[tuple[Tensor, ...]] = []
+    curvatures = []
+    for x, label in zip(batches, classes, strict=True):
+        labels = torch.full((len(x),), label, device=x.device)
+        z = network.embed(x)
+        logits = network.classifier(z)
+        rows.append(torch.autograd.grad(F.cross_entropy(logits, labels), weights))
+        if curvature is not None:
+            curvatures.append(curvature(z.detach(), logits.detach(), labels))
+    gradients = tuple(torch.stack(of_layer).flatten(2) for of_layer in zip(*rows, strict=True))  # [k, out, rest]
+    return Measured(gradients, torch.stack(curvatures) if curvatures else None)
+
+
+def measure_synthetic(
+    network: Network, images: Tensor, classes: Sequence[int], curvature: Curvature | None
+) -> Measured:
+    """Of images [k·m, channels, H, W], m of each class, class after class; differentiable to the pixels.
+
+    All classes go through the network at once. A weight's gradient is the sum over images (and places) of
+    what enters its layer times the loss gradient of what leaves it, so it parts by class without another pass.
+    """
+    k = len(classes)
+    labels = torch.tensor(classes, device=images.device).repeat_interleave(len(images) // k)  # [k·m]
+    layers = weighted_layers(network)
+    with _tapped(layers) as seen:
+        logits = network(images)
+    inputs, outputs = zip(*(seen[layer] for layer in layers), strict=True)
+    loss = F.cross_entropy(logits, labels, reduction="sum") * k / len(images)  # the sum of the classes' means
+    deltas = torch.autograd.grad(loss, outputs, create_graph=True)
+    gradients = tuple(
+        _linear(x, delta, k) if isinstance(layer, nn.Linear) else _convolution(layer, x, delta, k)
+        for layer, x, delta in zip(layers, inputs, deltas, strict=True)
+    )
+    if curvature is None:
+        return Measured(gradients, None)
+    z = inputs[-1].unflatten(0, (k, -1))  # [k, m, d]
+    return Measured(gradients, curvature(z, logits.unflatten(0, (k, -1)), labels.view(k, -1)))
+
+
+def weighted_layers(network: Network) -> list[nn.Conv2d | nn.Linear]:
+    """The layers whose weights are matched, the classifier last."""
+    return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+
+@contextmanager
+def _tapped(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
+    """Within the block, what entered and what left each of the layers when the network ran."""
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        seen[layer] = inputs[0], output
+        return output.clone()  # what follows may work in place
+
+    handles = [layer.register_forward_hook(keep) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _linear(x: Tensor, delta: Tensor, k: int) -> Tensor:
+    """[k, out, in] from x [k·m, in] and delta [k·m, out]."""
+    return delta.unflatten(0, (k, -1)).mT @ x.unflatten(0, (k, -1))
+
+
+def _convolution(layer: nn.Conv2d, x: Tensor, delta: Tensor, k: int) -> Tensor:
+    """[k, out, rest] from x [k·m, in, h, w] and delta [k·m, out, h', w']."""
+    padding = cast("tuple[int, int]", layer.padding)
+    patches = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)  # [k·m, in·p, h'·w']
+    groups = layer.groups
+    patches = patches.view(k, -1, groups, patches.shape[1] // groups, patches.shape[2])  # [k, m, g, rest, h'·w']
+    delta = delta.reshape(k, -1, groups, delta.shape[1] // groups, patches.shape[4])  # [k, m, g, out/g, h'·w']
+    return torch.einsum("kmgol,kmgrl->kgor", delta, patches).flatten(1, 2)  # [k, out, rest]

@@ -1,0 +1,103 @@
+"""Learn a small synthetic set in place of a large real one, train fresh networks on it, print the table.
+
+    python condense.py --dataset Digits --method LCMat --ipc 1 --iterations 100 --curvature diagonal --num_eval 3
+
+Finished condensations and evaluations are kept as they are, and unfinished ones go on where they stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from pathlib import Path
+
+import torch
+
+import nets
+from condensation.arguments import Command, parse
+from condensation.config import CondensationConfig
+from condensation.evaluation import evaluate, evaluation_config
+from condensation.folder import Cost, Folder
+from condensation.process import Condensation
+from utils.cli import run_main
+from utils.data import DATASETS, Data, load_once
+from utils.device import describe_device, peak_memory, pick_device
+from utils.report import load_table
+from utils.retraining import Timing, machine_of
+
+
+def main() -> None:
+    description = str(__doc__).split("\n")[0]
+    networks, datasets = tuple(nets.NETWORKS), tuple(DATASETS)
+    command = parse(sys.argv[1:], networks=networks, datasets=datasets, description=description)
+    device = pick_device(command.execution.gpu)
+    folders = []
+    for config in command.condensations:
+        experiment = Experiment(config, command, device)
+        folders += experiment.evaluate(experiment.condense())
+    if folders:
+        print(load_table(folders).markdown())
+
+
+class Experiment:
+    """One condensation and the runs that evaluate it."""
+
+    def __init__(self, config: CondensationConfig, command: Command, device: torch.device) -> None:
+        self.config, self.command, self.device = config, command, device
+
+    def condense(self) -> tuple[Path, Timing]:
+        """The synthetic set's file, learned now where it is not there yet, and what that took."""
+        execution = self.command.execution
+        with Folder(self.config, execution.save_path) as folder:
+            cost = folder.finished()
+            if cost is None:
+                cost = self._learn(folder)
+            print(
+                f"{folder.path}: {self.config.label}, {self.config.ipc} images per class, "
+                f"{cost.iterations_per_second:.3g} iterations/s, {cost.peak_memory_bytes / 1e6:.0f} MB",
+                flush=True,
+            )
+            return folder.synthetic_path, Timing({"selection": cost.seconds})
+
+    def _learn(self, folder: Folder) -> Cost:
+        data, execution = self.data(self.config.model), self.command.execution
+        machine = dataclasses.replace(machine_of(execution, self.device), checkpoint=folder.checkpoint_path)
+        show = functools.partial(folder.show, data.spec.class_names)
+        outcome = Condensation(self.config, data, machine, show).run()
+        cost = Cost(
+            outcome.seconds,
+            self.config.iterations / max(outcome.seconds, 1e-9),
+            peak_memory(self.device),
+            describe_device(self.device),
+        )
+        folder.finish(outcome.synthetic, cost)
+        return cost
+
+    def evaluate(self, condensed: tuple[Path, Timing]) -> list[Path]:
+        """The folders of all runs on the synthetic set, finished."""
+        path, timing = condensed
+        command, data = self.command, self.data(self.config.model)
+        fraction = round(self.config.ipc * data.spec.num_classes / len(data.pool), 6)
+        return [
+            evaluate(
+                evaluation_config(self.config, command.training, model, repeat, fraction),
+                path,
+                timing,
+                command.execution,
+                self.device,
+                self.data,
+            )
+            for model in command.networks
+            for repeat in range(command.num_eval)
+        ]
+
+    def data(self, model: str) -> Data:
+        """The data set at the size that ``model`` takes."""
+        config = self.config.data
+        split_seed = self.config.seed if config.val else 0
+        return load_once(config, nets.smallest_image(model), split_seed, self.command.execution.workers)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_main(main))

@@ -1,0 +1,65 @@
+"""Contrastive active learning: samples that look like their neighbours and are answered differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.base import Context, Evidence, highest
+from methods.contextualdiversity import clamped_probabilities, symmetric_divergence
+from methods.distances import OuterDistance
+from methods.greedy import Picks
+from methods.matrix import allowance
+from methods.pretrained import EmbeddingMethod
+from methods.set_functions import RELATIVE_TOLERANCE
+
+_NEIGHBOURS = 10
+_ROWS_AT_ONCE = 512
+_COPIES = 8  # float64 temporaries of the length of a row of distances
+
+
+@dataclass(frozen=True)
+class Cal(EmbeddingMethod):
+    """Highest mean of D(p_i, p_j) first, over the 10 samples j whose embeddings are nearest to i's.
+
+    D(a, b) = ½ Σ a log(a/b) + ½ Σ b log(b/a); neighbours are looked for among the samples to select from, the
+    class where the selection is balanced. A sample is not its own neighbour; where there are fewer, all are.
+    """
+
+    source = "Margatina et al., Active Learning by Acquiring Contrastive Examples, EMNLP 2021"
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        features = self.features_of(evidence)
+        z = self.embeddings_of(evidence).double().to(features.logits.device)
+        p = clamped_probabilities(features)  # [n, C]
+        log_p = p.log()
+
+        def contrast(band: Tensor) -> Tensor:
+            near = neighbours(distance, band)  # [r, 10]
+            away = symmetric_divergence(p[band][:, None], p[near], log_p[band][:, None], log_p[near])  # [r, 10]
+            return away.sum(dim=1) / max(near.shape[1], 1)  # a sample alone has no neighbours, and scores 0
+
+        rows = int(allowance(context.memory_budget, z.device) // (_COPIES * 8 * len(z)))
+        bands = torch.arange(len(z), device=z.device).split(max(1, min(rows, _ROWS_AT_ONCE)))
+        distance = OuterDistance(torch.ones_like(z[:, :1]), z - z.mean(dim=0), z.dtype)
+        return highest(torch.cat([contrast(band) for band in bands]), budget)
+
+
+def neighbours(distance: OuterDistance, rows: Tensor, count: int = _NEIGHBOURS) -> Tensor:
+    """The ``count`` samples nearest to those at ``rows`` (int64 [r]), themselves left out; int64 [r, ≤ count].
+
+    The lowest index wins among equal distances; neighbours come in the order of their index.
+    """
+    count = min(count, distance.n - 1)
+    if not count:
+        return rows.new_empty(len(rows), 0)
+    away = distance.exact(rows, slice(0, distance.n))  # [r, n]
+    away.scatter_(1, rows[:, None], torch.inf)
+    reach = away.topk(count, largest=False).values[:, -1:]  # [r, 1]
+    inside = away < reach * (1 - RELATIVE_TOLERANCE)
+    tied = (away <= reach * (1 + RELATIVE_TOLERANCE)) & ~inside
+    missing = count - inside.sum(dim=1, keepdim=True)
+    nearest = inside | (tied & (tied.cumsum(dim=1, dtype=torch.int32) <= missing))
+    return nearest.nonzero()[:, 1].view(len(rows), count)  # [r, count]

@@ -1,0 +1,43 @@
+"""Contextual diversity: k-center on what the network says of each sample instead of where it embeds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from methods.base import Context, Evidence, Method
+from methods.features import Features
+from methods.greedy import Picks
+from methods.kcentergreedy import farthest_first, first_centre
+
+_FLOOR = 1e-12  # probabilities below count as this, so that no divergence exceeds 27.7
+
+
+@dataclass(frozen=True)
+class ContextualDiversity(Method):
+    """Pick argmax_i min_{s∈S} D(p_i, p_s) after a random first centre, D the symmetric Kullback-Leibler divergence.
+
+    D(a, b) = ½ Σ a log(a/b) + ½ Σ b log(b/a) of softmax outputs, clamped from below at 1e-12.
+    """
+
+    source = "Agarwal et al., Contextual Diversity for Active Learning, ECCV 2020"
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        p = clamped_probabilities(self.features_of(evidence))  # [n, C]
+        log_p = p.log()
+
+        def distances(centre: int) -> Tensor:
+            return symmetric_divergence(p, p[centre], log_p, log_p[centre])  # [n]
+
+        return farthest_first(distances, first_centre(len(p), context.seed), budget)
+
+
+def clamped_probabilities(features: Features) -> Tensor:
+    """Softmax outputs, none below 1e-12, float64 [n, C]."""
+    return features.probabilities().clamp(min=_FLOOR)
+
+
+def symmetric_divergence(a: Tensor, b: Tensor, log_a: Tensor, log_b: Tensor) -> Tensor:
+    """½ Σ a log(a/b) + ½ Σ b log(b/a) = ½ Σ (a − b)(log a − log b), over the last dimension."""
+    return ((a - b) * (log_a - log_b)).sum(dim=-1) / 2

@@ -1,0 +1,23 @@
+"""Forgetting events: what the proxy learned and lost again while it trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from methods.base import Context, Evidence, Method, Need, highest
+from methods.greedy import Picks
+
+
+@dataclass(frozen=True)
+class Forgetting(Method):
+    """Most forgetting events first; what was never classified rightly ranks hardest.
+
+    Scores are what ``methods.trace.ForgettingTrace`` gives: transitions from right to wrong between two
+    presentations of a sample in training, and +inf for a sample that was wrong at all of them.
+    """
+
+    source = "Toneva et al., An Empirical Study of Example Forgetting during Deep Neural Network Learning, ICLR 2019"
+    need = Need.FORGETTING
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        return highest(self.scores_of(evidence), budget)

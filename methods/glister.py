@@ -1,0 +1,96 @@
+"""Glister: the samples whose gradient steps lower the validation loss most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from methods.base import Context, Evidence, Method
+from methods.features import Features
+from methods.gradients import Gradients
+from methods.greedy import Picks
+from methods.ties import first_highest
+from utils.errors import UserError, choose
+from utils.seeding import derive_seed
+
+_GREEDIES = ("NaiveGreedy", "LazyGreedy", "StochasticGreedy")
+_DELTA = 0.1  # stochastic greedy's failure probability
+
+
+@dataclass(frozen=True)
+class Glister(Method):
+    """Pick argmax_i ⟨g_i, v⟩, v the mean gradient of the validation loss at a last layer that follows the picks.
+
+    After pick j the last layer moves by −η g_j, and v is taken there, exactly: logits f change by
+    −η ⟨ẑ, ẑ_j⟩ (p_j − y_j). The g_i stay those at the proxy, as in the paper's Taylor approximation. Without
+    validation samples (of the class, where the selection is balanced) the training samples take their place.
+
+    Attributes:
+        eta: the step η (--lr).
+        greedy: NaiveGreedy; LazyGreedy, which makes the same picks in the same way here, since two matrix
+            products give every gain anew; or StochasticGreedy, the best of a random n/k · ln 10 at each pick.
+            Gains rise as well as fall, so an old one bounds nothing, and ApproximateLazyGreedy is refused.
+    """
+
+    source = "Killamsetty et al., GLISTER: Generalization based Data Subset Selection, AAAI 2021, algorithm 2"
+    takes_validation = True
+
+    eta: float = 0.1
+    greedy: str = "LazyGreedy"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.eta < math.inf:
+            raise UserError(f"eta (--lr) is a finite number above 0, not {self.eta}")
+        object.__setattr__(self, "greedy", choose("greedy of Glister", self.greedy, _GREEDIES))
+
+    @property
+    def nested(self) -> bool:
+        return self.greedy != "StochasticGreedy"
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        features, held_out = self.features_of(evidence), evidence.validation
+        gradients = Gradients.of(features)
+        validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features)
+        largest = gradients.squared_norms().max().sqrt()
+        random = np.random.default_rng(derive_seed(context.seed, "stochastic greedy"))
+        sample = math.ceil(len(gradients) / budget * math.log(1 / _DELTA))
+        available = np.ones(len(gradients), dtype=bool)
+        picked, gains = [], []
+        for _ in range(budget):
+            candidates = self._candidates(np.flatnonzero(available), sample, random)
+            v = validation.gradient()  # [C, d + 1]
+            current = gradients.inner(v)[candidates]
+            best = first_highest(current, scale=v.norm() * largest)
+            pick = int(candidates[best])
+            picked.append(pick)
+            gains.append(float(current[best]))
+            available[pick] = False
+            validation.step(gradients.residuals[pick], gradients.augmented[pick], self.eta)
+        return Picks(np.array(picked, dtype=np.int64), np.array(gains))
+
+    def _candidates(self, left: np.ndarray, sample: int, random: np.random.Generator) -> np.ndarray:
+        """What to choose the next pick from, in ascending order: everything that is left, or a random part."""
+        if self.greedy != "StochasticGreedy" or sample >= len(left):
+            return left
+        return np.sort(random.choice(left, size=sample, replace=False))
+
+
+class ValidationLoss:
+    """The mean cross-entropy of validation samples at a last layer that moves, seen through their logits."""
+
+    def __init__(self, features: Features) -> None:
+        self.embeddings, self.labels = features.embeddings, features.labels
+        self.augmented = features.augmented()  # [m, d + 1]
+        self.logits = features.logits.double()  # [m, C]
+
+    def gradient(self) -> Tensor:
+        """Its gradient where the last layer is, [C, d + 1]."""
+        return Gradients(Features(self.embeddings, self.logits, self.labels).residuals(), self.augmented).mean()
+
+    def step(self, residual: Tensor, augmented: Tensor, eta: float) -> None:
+        """Move the last layer by −η · residual ⊗ augmented ([C] and [d + 1])."""
+        self.logits = self.logits - eta * torch.outer(self.augmented @ augmented, residual)

@@ -1,0 +1,40 @@
+"""GraNd: the norm of a sample's gradient, averaged over networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from methods.base import Context, Evidence, Method, Need, highest
+from methods.features import Features
+from methods.greedy import Picks
+
+
+@dataclass(frozen=True)
+class GraNd(Method):
+    """Highest mean of ‖g_i‖₂ first, over independently seeded networks; g is the last-layer gradient."""
+
+    source = "Paul et al., Deep Learning on a Data Diet: Finding Important Examples Early in Training, NeurIPS 2021"
+    need = Need.REPEATS
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        return highest(self.scores_of(evidence), budget)
+
+
+def mean_gradient_norms(repeats: Iterable[Features]) -> Tensor:
+    """The mean of ‖g_i‖₂ over the features of the same samples by different networks, float64 [n].
+
+    Raises:
+        ValueError: there are none.
+    """
+    total: Tensor | None = None
+    count = 0
+    for features in repeats:
+        norms = features.gradient_norms()
+        total = norms if total is None else total + norms
+        count += 1
+    if total is None:
+        raise ValueError("no network to take gradient norms from")
+    return total / count

@@ -1,0 +1,37 @@
+"""Herding: the mean of what is picked follows the mean of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from methods.base import Context, Evidence, Method
+from methods.greedy import Picks
+from methods.ties import first_highest
+
+
+@dataclass(frozen=True)
+class Herding(Method):
+    """Step t adds argmin_i ‖Σ_{s∈S} z_s + z_i − t·μ‖₂, μ the mean embedding, without replacement.
+
+    With centred embeddings c = z − μ that is argmin_i ‖Σ_{s∈S} c_s + c_i‖₂: one matrix-vector product a pick.
+    """
+
+    source = "Welling, Herding dynamical weights to learn, ICML 2009"
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        z = self.features_of(evidence).embeddings.double()
+        centred = z - z.mean(dim=0)  # [n, d]
+        squares = centred.square().sum(dim=1)  # [n]
+        largest = squares.max()
+        total = torch.zeros_like(centred[0])  # [d]
+        picked: list[int] = []
+        for _ in range(budget):
+            length = total @ total
+            away = squares + 2 * (centred @ total) + length  # [n], ‖total + c_i‖²
+            away[picked] = torch.inf
+            picked.append(first_highest(-away, scale=length + largest))
+            total += centred[picked[-1]]
+        return Picks(np.array(picked, dtype=np.int64))

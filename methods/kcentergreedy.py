@@ -1,0 +1,52 @@
+"""k-center: every sample close to a picked one, by picking the farthest sample again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from methods.base import Context, Evidence
+from methods.greedy import Picks
+from methods.pretrained import EmbeddingMethod
+from methods.ties import first_highest
+from utils.seeding import generator
+
+
+@dataclass(frozen=True)
+class KCenterGreedy(EmbeddingMethod):
+    """Pick argmax_i min_{s∈S} ‖z_i − z_s‖₂ after a random first centre: within twice the least covering radius."""
+
+    source = "Sener & Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach, ICLR 2018"
+    embeddings_only = True
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        z = self.embeddings_of(evidence).double()  # [n, d]
+
+        def distances(centre: int) -> Tensor:
+            return torch.cdist(z[centre, None], z, compute_mode="donot_use_mm_for_euclid_dist")[0]  # [n]
+
+        return farthest_first(distances, first_centre(len(z), context.seed), budget)
+
+
+def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) -> Picks:
+    """``first``, then again and again the sample farthest from its nearest pick, the lowest index on ties.
+
+    Args:
+        distances: from the index of a centre to everyone's distance to it, float64 [n]; only the nearest are kept.
+    """
+    picked = [first]
+    nearest = distances(first).clone()  # [n]
+    for _ in range(budget - 1):
+        nearest[picked[-1]] = -1  # below every distance, for good
+        picked.append(first_highest(nearest))
+        nearest = torch.minimum(nearest, distances(picked[-1]))
+    return Picks(np.array(picked, dtype=np.int64))
+
+
+def first_centre(n: int, seed: int) -> int:
+    """One of ``n`` samples at random."""
+    return int(torch.randint(n, (1,), generator=generator(seed, "first centre")))

@@ -1,0 +1,89 @@
+"""Embeddings by a network that was trained on ImageNet, in the proxy's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.base import Evidence, Method, Need
+from utils.data import Batch
+from utils.errors import UserError
+
+_SIZE = 224
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+
+
+@dataclass(frozen=True)
+class EmbeddingMethod(Method):
+    """A method that measures distances between embeddings, the proxy's or pretrained ones.
+
+    Attributes:
+        pretrained: measure by the embeddings of torchvision's ResNet18, trained on ImageNet (needs pixels).
+    """
+
+    pretrained: bool = False
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        if not self.pretrained:
+            return (self.need,)
+        return (Need.PRETRAINED,) if self.embeddings_only else (self.need, Need.PRETRAINED)
+
+    def embeddings_of(self, evidence: Evidence) -> Tensor:
+        """The embeddings asked for, floating [n, d], or UserError that says what is missing."""
+        if not self.pretrained:
+            return self.features_of(evidence).embeddings
+        if evidence.pretrained is None:
+            raise UserError(
+                f"pretrained takes pixels, which a library call does not have: run main.py --selection "
+                f"{type(self).__name__} --pretrained true, or pass those embeddings as embeddings="
+            )
+        return evidence.pretrained
+
+
+def pretrained_embeddings(
+    batches: Iterable[Batch], mean: Sequence[float], std: Sequence[float], device: torch.device
+) -> Tensor:
+    """What torchvision's ResNet18 makes of images before its last layer, float32 [n, 512] on ``device``.
+
+    Images are brought to what it was trained on: three channels, 224 × 224, ImageNet's mean and standard deviation.
+
+    Args:
+        batches: of images normalised by ``mean`` and ``std``, one value a channel.
+
+    Raises:
+        UserError: the weights are not there and cannot be downloaded.
+    """
+    network = _resnet18().to(device)
+    own_mean, own_std = _per_channel(mean, device), _per_channel(std, device)
+    embeddings = []
+    with torch.no_grad():
+        for batch in batches:
+            pixels = (batch.x.to(device) * own_std + own_mean).expand(-1, 3, -1, -1)
+            pixels = F.interpolate(pixels, (_SIZE, _SIZE), mode="bilinear", antialias=True)
+            embeddings.append(network((pixels - _per_channel(_MEAN, device)) / _per_channel(_STD, device)))
+    return torch.cat(embeddings)
+
+
+def _resnet18() -> nn.Module:
+    """ResNet18 with ImageNet weights and without its last layer, in evaluation mode."""
+    from torchvision import models  # here, because importing it takes seconds
+
+    weights = models.ResNet18_Weights.DEFAULT
+    try:
+        network = models.resnet18(weights=weights)
+    except (OSError, RuntimeError) as error:  # no network, no room, or a damaged download
+        raise UserError(
+            f"ResNet18's ImageNet weights cannot be had ({error}); fetch {weights.url} into "
+            f"{torch.hub.get_dir()}/checkpoints, or leave --pretrained out"
+        ) from error
+    network.fc = nn.Identity()
+    return network.eval()
+
+
+def _per_channel(values: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device)[:, None, None]  # [C, 1, 1]

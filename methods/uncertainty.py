@@ -1,0 +1,59 @@
+"""Uncertainty sampling: what the proxy is least sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from methods.base import Context, Evidence, Method, highest
+from methods.features import Features
+from methods.greedy import Picks
+from utils.errors import choose
+
+
+@dataclass(frozen=True)
+class Uncertainty(Method):
+    """Most uncertain first.
+
+    LeastConfidence: the smallest max_c p_c. Entropy: the highest −Σ_c p_c log p_c. Margin: the smallest
+    difference of the two largest p_c.
+
+    Attributes:
+        uncertainty: LeastConfidence, Entropy or Margin.
+    """
+
+    source = "Settles, Active Learning Literature Survey, 2009; Coleman et al., Selection via Proxy, ICLR 2020"
+
+    uncertainty: str = "Entropy"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uncertainty", choose("uncertainty", self.uncertainty, UNCERTAINTIES))
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        return highest(UNCERTAINTIES[self.uncertainty](self.features_of(evidence)), budget)
+
+
+def least_confidence(features: Features) -> Tensor:
+    """1 − max_c p_c as the sum of the others, which keeps its digits where the largest is near one; [n]."""
+    return features.probabilities().sort(dim=1).values[:, :-1].sum(dim=1)
+
+
+def entropy(features: Features) -> Tensor:
+    """−Σ_c p_c log p_c, [n]."""
+    logarithms = features.logits.double().log_softmax(dim=1)
+    return -(logarithms.exp() * logarithms).sum(dim=1)
+
+
+def margin(features: Features) -> Tensor:
+    """1 − (the largest p_c − the second largest), likewise without taking anything from one; [n]."""
+    second = features.probabilities().sort(dim=1).values[:, -2:-1].sum(dim=1)  # 0 where there is one class
+    return least_confidence(features) + second
+
+
+UNCERTAINTIES: dict[str, Callable[[Features], Tensor]] = {
+    "LeastConfidence": least_confidence,
+    "Entropy": entropy,
+    "Margin": margin,
+}

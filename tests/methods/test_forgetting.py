@@ -1,0 +1,87 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from method_problems import context
+
+from methods import select_coreset
+from methods.base import Evidence
+from methods.forgetting import Forgetting
+from methods.trace import ForgettingTrace
+from utils.errors import UserError
+
+
+def traced(history):
+    """The scores of samples whose presentations went as ``history`` [epochs][n] says."""
+    trace = ForgettingTrace(len(history[0]))
+    for epoch in history:
+        trace.observe(torch.arange(len(epoch)), torch.tensor(epoch))
+    return trace.scores().tolist()
+
+
+def test_by_hand():
+    right, wrong = True, False
+    history = [
+        [right, wrong, wrong, right, wrong],
+        [wrong, wrong, wrong, right, right],
+        [right, wrong, right, right, wrong],
+        [wrong, wrong, right, right, wrong],
+    ]
+    assert traced(history) == [2, math.inf, 0, 0, 1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=1)))
+def test_against_a_literal_count(history):
+    expected = []
+    for sample in zip(*history, strict=True):
+        events = sum(before and not after for before, after in itertools.pairwise(sample))
+        expected.append(float(events) if any(sample) else math.inf)
+    assert traced(history) == expected
+
+
+def test_batches_in_any_order_are_told_apart_by_position():
+    trace = ForgettingTrace(4)
+    for positions, correct in [
+        ([2, 0], [True, True]),
+        ([3, 1], [True, False]),
+        ([0, 3], [False, True]),
+        ([1, 2], [0, 0]),
+    ]:
+        trace.observe(torch.tensor(positions), torch.tensor(correct).bool())
+    assert trace.scores().tolist() == [1, math.inf, 1, 0]
+    assert trace.scores().dtype == torch.float64
+
+
+def test_a_trace_goes_on_from_its_state():
+    first, second = ForgettingTrace(2), ForgettingTrace(2)
+    first.observe(torch.arange(2), torch.tensor([True, False]))
+    state = first.state_dict()
+    first.observe(torch.arange(2), torch.tensor([False, True]))
+    second.load_state_dict(state)
+    second.observe(torch.arange(2), torch.tensor([False, True]))
+    assert second.scores().tolist() == first.scores().tolist() == [1, 0]
+    assert state["events"].tolist() == [0, 0]
+    with pytest.raises(ValueError, match="2 samples, where there are 3"):
+        ForgettingTrace(3).load_state_dict(state)
+
+
+def test_most_forgotten_first():
+    picks = Forgetting().pick(Evidence(torch.zeros(4).long(), scores=torch.tensor([1.0, 0, 3, 1])), 4, context())
+    assert picks.indices.tolist() == [2, 0, 3, 1]
+
+
+def test_fault_never_learned_samples_rank_hardest():
+    scores = traced([[True, False, False], [False, False, False], [True, False, True], [False, False, True]])
+    coreset = select_coreset("Forgetting", labels=np.zeros(3, dtype=int), scores=scores, fraction=1.0)
+    assert coreset.indices.tolist() == [1, 0, 2]
+
+
+def test_a_call_without_scores_says_what_is_missing():
+    with pytest.raises(UserError, match=r"Forgetting needs a training trace.*pass scores=") as caught:
+        select_coreset("Forgetting", labels=np.zeros(3, dtype=int), fraction=1.0)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+import torch
+from method_problems import context, evidence, one_class, problem
+from scipy.optimize import nnls
+from sklearn.linear_model import orthogonal_mp_gram
+
+from methods import select_coreset
+from methods.base import Evidence
+from methods.features import Features
+from methods.gradients import Gradients
+from methods.gradmatch import GradMatch, matching_pursuit, training_weights
+
+
+def literal(atoms, target, budget, ridge):
+    """Orthogonal matching pursuit of ``target`` [D] by the rows of ``atoms`` [n, D], ridge regression at every step."""
+    picked, residual = [], target
+    for _ in range(budget):
+        strength = np.abs(atoms @ residual)
+        strength[picked] = -1
+        picked.append(int(strength.argmax()))
+        chosen = atoms[picked]
+        weights = np.linalg.solve(chosen @ chosen.T + ridge * np.eye(len(picked)), chosen @ target)
+        residual = target - weights @ chosen
+    stacked = np.vstack([atoms[picked].T, np.sqrt(ridge) * np.eye(budget)])
+    return picked, weights, nnls(stacked, np.concatenate([target, np.zeros(budget)]))[0]
+
+
+def dense(given, features=None):
+    return given.dense_gradients(features).flatten(1).numpy()
+
+
+@pytest.mark.parametrize("scale", [0.2, 3.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_against_a_literal_pursuit_of_dense_gradients(seed, scale):
+    given = problem(n=40, seed=seed, scale=scale)
+    features = one_class(given.features)
+    atoms = dense(given, features)
+    picked, weights, non_negative = literal(atoms, atoms.mean(axis=0), 8, ridge=1.0)
+    gradients = Gradients.of(features)
+    pursuit = matching_pursuit(gradients, gradients.mean(), 8, ridge=1.0)
+    assert pursuit.picks.tolist() == picked
+    np.testing.assert_allclose(pursuit.weights(), weights, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(pursuit.non_negative(), non_negative, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_against_scikit_learns_pursuit_where_there_is_no_ridge(seed):
+    given = problem(n=25, d=6, seed=seed)
+    atoms = dense(given)
+    target = atoms.mean(axis=0)
+    coefficients = orthogonal_mp_gram(atoms @ atoms.T, atoms @ target, n_nonzero_coefs=6)
+    gradients = Gradients.of(given.features)
+    pursuit = matching_pursuit(gradients, gradients.mean(), 6, ridge=0.0)
+    assert sorted(pursuit.picks) == np.flatnonzero(coefficients).tolist()
+    np.testing.assert_allclose(pursuit.weights(), coefficients[pursuit.picks])
+
+
+def test_weights_are_in_the_proportions_of_the_non_negative_solution_and_sum_to_the_samples():
+    given = problem(n=40, scale=0.2)
+    features = one_class(given.features)
+    atoms = dense(given, features)
+    picked, _, solution = literal(atoms, atoms.mean(axis=0), 5, ridge=1.0)
+    assert (solution > 0).all()
+    picks = GradMatch().pick(evidence(features), 5, context())
+    assert picks.indices.tolist() == picked
+    np.testing.assert_allclose(picks.weights, solution / solution.sum() * len(features), rtol=1e-6)
+
+
+def test_picks_whose_weight_is_zero_keep_their_place_and_count_as_the_lightest():
+    given = problem(n=60, C=4)
+    atoms = dense(given)
+    picked, _, solution = literal(atoms, atoms.mean(axis=0), 45, ridge=1.0)
+    matched = solution > 0
+    assert 0 < matched.sum() < 45
+    picks = GradMatch().pick(evidence(given.features), 45, context())
+    assert picks.indices.tolist() == picked
+    np.testing.assert_allclose(picks.weights[~matched], picks.weights[matched].min())
+    in_proportion = picks.weights[matched] / picks.weights[matched].sum()
+    np.testing.assert_allclose(in_proportion, solution[matched] / solution.sum(), rtol=1e-5)
+    assert picks.weights.sum() == pytest.approx(60, rel=1e-6)
+
+
+def test_weights_that_are_all_zero_become_equal():
+    assert training_weights(np.zeros(4), 10).tolist() == [2.5] * 4
+
+
+def test_the_ridge_is_one():
+    """One sample of gradient g, matched to itself: w = ‖g‖² / (‖g‖² + 1)."""
+    given = problem(n=6)
+    gradients = Gradients.of(given.features.subset(torch.tensor([3])))
+    squared = float(gradients.squared_norms()[0])
+    pursuit = matching_pursuit(gradients, gradients.mean(), 1, ridge=1.0)
+    assert pursuit.non_negative()[0] == pytest.approx(squared / (squared + 1))
+    picks = GradMatch().pick(evidence(given.features.subset(torch.tensor([3]))), 1, context())
+    assert (picks.indices.tolist(), picks.weights.tolist()) == ([0], [1.0])
+
+
+def test_the_target_is_the_validation_gradient_where_there_is_one():
+    given, held_out = problem(n=40), problem(n=15, seed=7)
+    validation = Features.of(
+        held_out.features.embeddings,
+        held_out.features.embeddings @ given.weight.T + given.bias,
+        held_out.features.labels,
+    )
+    picked, _, _ = literal(dense(given), dense(given, validation).mean(axis=0), 6, ridge=1.0)
+    with_it = GradMatch().pick(evidence(given.features, validation), 6, context()).indices.tolist()
+    without = GradMatch().pick(evidence(given.features), 6, context()).indices.tolist()
+    assert with_it == picked
+    assert with_it != without
+
+
+def test_balanced_the_target_is_of_the_validation_samples_of_the_class():
+    given, held_out = problem(n=40), problem(n=15, seed=7).features
+    values = {"embeddings": given.features.embeddings, "logits": given.features.logits, "labels": given.features.labels}
+    validation = (held_out.embeddings, held_out.logits, held_out.labels)
+    coreset = select_coreset("GradMatch", **values, fraction=0.2, validation=validation)
+    expected = []
+    for label in range(3):
+        members = (given.features.labels == label).nonzero()[:, 0]
+        picks = GradMatch().pick(
+            evidence(given.features.subset(members), one_class(held_out, label)), round(0.2 * len(members)), context()
+        )
+        expected += members[torch.from_numpy(picks.indices)].tolist()
+    assert coreset.indices.tolist() == expected
+
+
+def test_a_class_without_validation_samples_is_matched_to_its_own_mean():
+    features = one_class(problem(n=40).features)
+    nobody = features.subset(torch.zeros(0, dtype=torch.int64))
+    assert (
+        GradMatch().pick(evidence(features, nobody), 4, context()).indices.tolist()
+        == GradMatch().pick(evidence(features), 4, context()).indices.tolist()
+    )
+
+
+def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
+    given = problem(n=40, scale=2.0)
+    twice = Features.of(given.features.embeddings, given.features.probabilities(), given.features.labels)
+    once, faulty = (GradMatch().pick(evidence(each), 8, context()).indices.tolist() for each in (given.features, twice))
+    atoms = dense(given)
+    assert once == literal(atoms, atoms.mean(axis=0), 8, ridge=1.0)[0]
+    assert once != faulty
+
+
+def test_samples_without_a_gradient_can_fill_the_budget():
+    logits = torch.tensor([[900.0, 0.0], [900.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    features = Features.of(torch.ones(3, 2).double(), logits, torch.zeros(3).long())
+    picks = GradMatch().pick(Evidence(features.labels, features), 3, context())
+    assert picks.indices.tolist() == [2, 0, 1]
+    np.testing.assert_allclose(picks.weights, 1.0)
+
+
+def test_weights_depend_on_the_size_so_that_smaller_coresets_are_selected_anew():
+    assert not GradMatch().nested
