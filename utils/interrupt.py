@@ -39,7 +39,10 @@ class Interruption:
 
 @contextmanager
 def held_back() -> Iterator[Interruption]:
-    """Within the block SIGINT and SIGTERM are only noted; whoever opened it asks and acts between two steps."""
+    """Within the block SIGINT and SIGTERM are only noted; whoever opened it asks and acts between two steps.
+
+    What arrived and was not acted on is raised when the block ends.
+    """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -50,3 +53,4 @@ def held_back() -> Iterator[Interruption]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    interruption.act()

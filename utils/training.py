@@ -204,6 +204,8 @@ class Training:
                     started = time.monotonic()
                     self._save()
                     interruption.act()
+            if interruption:
+                self._save()
         finish_queued_work(self.device)
         position.training_seconds += time.monotonic() - started
         started = time.monotonic()
@@ -229,18 +231,31 @@ class Training:
     def _close_epoch(self, progress: Progress) -> None:
         position, tally = self.position, self.tally
         loss, accuracy = float(tally.loss) / tally.images, 100 * int(tally.correct) / tally.images
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"{self.label}: the training loss became {loss} in epoch {position.epoch + 1} at lr {position.lr:g}; "
-                "try a smaller --lr (for the proxy --selection_lr)"
-            )
+        self._check("training", loss)
+        try:
+            tested = self._test() if self._tests(position.epoch + 1) else (None, None)
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        if tested[0] is not None:
+            self._check("test", tested[0])
         position.epoch, position.step = position.epoch + 1, 0
-        tested = self._test() if self._tests(position.epoch) else (None, None)
         position.history.append(Epoch(position.epoch, position.lr, loss, accuracy, *tested))
         if tested[1] is not None:
             progress.describe(f"loss {loss:.3f}, test accuracy {tested[1]:.2f} %")
         else:
             progress.describe(f"loss {loss:.3f}, training accuracy {accuracy:.2f} %")
+
+    def _check(self, kind: str, loss: float) -> None:
+        """Refuse a loss that is no number; the state that gave it is worth no checkpoint."""
+        if math.isfinite(loss):
+            return
+        if self.machine.checkpoint is not None:
+            self.machine.checkpoint.unlink(missing_ok=True)
+        raise DivergedError(
+            f"{self.label}: the {kind} loss became {loss} in epoch {self.position.epoch + 1} "
+            f"at lr {self.position.lr:g}; try a smaller --lr (for the proxy --selection_lr)"
+        )
 
     def _tests(self, epochs_done: int) -> bool:
         interval = self.config.test_interval
@@ -293,7 +308,7 @@ class Training:
             return
         try:
             self._restore(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.machine.checkpoint} is not of this training ({error}); remove it") from error
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -302,6 +317,8 @@ class Training:
         self.scheduler.load_state_dict(state["scheduler"])
         position = state["position"]
         self.position = _Position(**{**position, "history": [Epoch(**row) for row in position["history"]]})
+        if not (0 <= self.position.epoch <= self.config.epochs and 0 <= self.position.step <= self.steps_per_epoch):
+            raise ValueError(f"it stands at step {self.position.step} of epoch {self.position.epoch}")
         self.tally = _Tally(*state["tally"])
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
