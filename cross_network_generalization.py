@@ -14,9 +14,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 import nets
 from methods.catalogue import method_infos
 from methods.coreset import Coreset
+from methods.resumed import resume
 from methods.selected import Job, Selected, complete, from_elsewhere
 from utils.arguments import OPTION_FLAGS, Choices, parse
 from utils.cli import run_main
@@ -40,13 +43,18 @@ def main() -> None:
         description=str(__doc__).split("\n")[0],
     )
     device = pick_device(settings.execution.gpu)
-    load = functools.partial(load_for, settings)
-    jobs = list(given(settings) if settings.coresets else found(settings))
-    folders = [complete(job, settings.execution, device, functools.partial(load, job.config)) for job in jobs]
+    folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
     runs = load_table(folders).runs
     picture = Path(settings.execution.save_path) / "cross_networks.png"
     cross_plot(runs, picture)
     print(f"\n{cross_table(runs)}\n\nplot: {picture}")
+
+
+def run(settings: Settings, device: torch.device) -> list[Path]:
+    """Train every network on every coreset that is asked for; the runs' folders."""
+    jobs = list(given(settings) if settings.coresets else found(settings))
+    load = functools.partial(load_for, settings)
+    return [complete(job, settings.execution, device, functools.partial(load, job.config)) for job in jobs]
 
 
 def found(settings: Settings) -> Iterator[Job]:

@@ -20,6 +20,7 @@ from methods.balance import budgets_for
 from methods.catalogue import method_infos
 from methods.coreset import Coreset
 from methods.pipeline import Pipeline
+from methods.resumed import resume
 from methods.selected import Job, Selected, complete, from_elsewhere
 from utils.arguments import Choices, parse
 from utils.cli import run_main
@@ -34,12 +35,18 @@ def main() -> None:
     choices = Choices(networks=tuple(nets.NETWORKS), methods=method_infos(), datasets=tuple(DATASETS))
     settings = parse(sys.argv[1:], program="main.py", choices=choices, description=str(__doc__).split("\n")[0])
     device = pick_device(settings.execution.gpu)
+    folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
+    print(load_table(folders).markdown())
+
+
+def run(settings: Settings, device: torch.device) -> list[Path]:
+    """Complete all runs that are asked for; their folders."""
     folders = []
     for seed in settings.seeds:
         experiment = Experiment(settings, seed, device)
         jobs = experiment.given() if settings.coresets else experiment.selected()
         folders += [complete(job, settings.execution, device, experiment.data) for job in jobs]
-    print(load_table(folders).markdown())
+    return folders
 
 
 class Experiment:

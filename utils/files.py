@@ -56,9 +56,12 @@ def write_atomic(path: Path, content: bytes) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what writers killed in the middle left in ``folder``; call it where nobody else writes."""
-    for temporary in folder.glob(".*.tmp"):
+def remove_leftovers(folder: Path, stem: str = "") -> None:
+    """Delete what writers of files that begin with ``stem``, killed in the middle, left in ``folder``.
+
+    Call it where nobody else writes such files.
+    """
+    for temporary in folder.glob(f".{stem}*.tmp"):
         with contextlib.suppress(OSError):
             temporary.unlink()
 
@@ -94,6 +97,18 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
+
+
+def content_digest(path: Path) -> str:
+    """16 hex digits that tell a file from another by what it holds.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from utils.config import (
     TrainingConfig,
 )
 from utils.errors import UserError
+from utils.files import content_digest
 from utils.schedule import optimizer_options, scheduler_options
 
 _PROXY_FLAGS = ("selection_model", "save_features", *(flag.name for flag in PROXY))
@@ -89,19 +89,11 @@ def _selection(values: Namespace, method: MethodInfo) -> SelectionConfig:
     }
     replaced = method.proxy_unless is not None and bool(options.get(method.proxy_unless))
     if method.needs_proxy and values.features is not None:
-        return SelectionConfig(method.name, values.balance, options, features=_content(values.features))
+        return SelectionConfig(method.name, values.balance, options, features=content_digest(Path(values.features)))
     if method.needs_proxy and not replaced:
         model = values.selection_model or values.model
         return SelectionConfig(method.name, values.balance, options, model, _proxy(values))
     return SelectionConfig(method.name, values.balance or method.whole, options)
-
-
-def _content(path: str) -> str:
-    """What tells a file from another by what it holds."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _acts(option: str, method: MethodInfo, values: Namespace) -> bool:
