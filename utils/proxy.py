@@ -13,6 +13,7 @@ import nets
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import TrainingConfig, digest
 from utils.data import Data
+from utils.files import remove_leftovers, set_aside
 from utils.lock import FileLock
 from utils.seeding import seed_torch
 from utils.summary import Epoch
@@ -63,35 +64,61 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
     """Train a fresh network on ``data.pool``; or take the one that was trained before.
 
     A hit gives the network, the observer's state, the history and the seconds of the training that was.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite.
     """
-    seed_torch(config.seed, config.purpose, "network")
-    network = nets.build(config.model, data.spec.channels, data.spec.num_classes, data.spec.im_size)
     key = proxy_key(config, data, machine.device)
     path = save_path / _FOLDER / f"{key}.pt"
+    checkpoint = path.with_suffix(".checkpoint")
     with FileLock(path.with_suffix(".lock")):
-        kept = load_checkpoint(path, machine.device)
-        if kept is None:
-            machine = dataclasses.replace(machine, checkpoint=path.with_suffix(".checkpoint"), on_history=None)
-            training = Training(
-                network,
-                Task(data, data.pool),
-                config.training,
-                seed=config.seed,
-                purpose=config.purpose,
-                label=f"proxy {config.model}" + (f" {config.repeat}" if config.repeat else ""),
-                machine=machine,
-                observer=observer,
-            )
-            outcome = training.run()
-            kept = {
+        remove_leftovers(path.parent, key)
+        proxy = _kept(path, key, _fresh_network(config, data), observer, machine.device)
+        if proxy is None:
+            network = _fresh_network(config, data)
+            machine = dataclasses.replace(machine, checkpoint=checkpoint, on_history=None)
+            proxy = Proxy(key, network, _train(config, network, data, machine, observer))
+            state = {
                 "network": network.state_dict(),
                 "observer": observer.state_dict(),
-                "outcome": asdict(outcome),
+                "outcome": asdict(proxy.outcome),
             }
-            save_checkpoint(path, kept)
-            path.with_suffix(".checkpoint").unlink(missing_ok=True)
-    network.to(machine.device).load_state_dict(kept["network"])
-    observer.load_state_dict(kept["observer"])
-    outcome = kept["outcome"]
-    history = tuple(Epoch(**row) for row in outcome["history"])
-    return Proxy(key, network.eval(), Outcome(**{**outcome, "history": history}))
+            save_checkpoint(path, state)
+        checkpoint.unlink(missing_ok=True)
+    proxy.network.eval()
+    return proxy
+
+
+def _fresh_network(config: ProxyConfig, data: Data) -> nets.Network:
+    seed_torch(config.seed, config.purpose, "network")
+    return nets.build(config.model, data.spec.channels, data.spec.num_classes, data.spec.im_size)
+
+
+def _train(config: ProxyConfig, network: nets.Network, data: Data, machine: Machine, observer: Observer) -> Outcome:
+    training = Training(
+        network,
+        Task(data, data.pool),
+        config.training,
+        seed=config.seed,
+        purpose=config.purpose,
+        label=f"proxy {config.model}" + (f" {config.repeat}" if config.repeat else ""),
+        machine=machine,
+        observer=observer,
+    )
+    return training.run()
+
+
+def _kept(path: Path, key: str, network: nets.Network, observer: Observer, device: torch.device) -> Proxy | None:
+    """The proxy in a file, put into ``network``; None where there is none, or one that does not fit."""
+    state = load_checkpoint(path, device)
+    if state is None:
+        return None
+    try:
+        values = state["outcome"]
+        outcome = Outcome(**{**values, "history": tuple(Epoch(**row) for row in values["history"])})
+        network.to(device).load_state_dict(state["network"])
+        observer.load_state_dict(state["observer"])
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        set_aside(path, f"is not this proxy ({str(error).partition(':')[0]})")
+        return None
+    return Proxy(key, network, outcome)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from utils.config import RunConfig, digest
 from utils.errors import UserError
@@ -111,7 +112,10 @@ class Run:
         return self.path / "checkpoint.pt"
 
     def summary(self) -> Summary | None:
-        """The summary of the run if it is complete and sound; a damaged one is set aside."""
+        """The summary of the run if it is complete and sound; a damaged one is set aside.
+
+        The checkpoint that a process killed while it finished may have left is deleted.
+        """
         path = self.path / _SUMMARY
         if not path.exists():
             return None
@@ -122,6 +126,7 @@ class Run:
         except UserError as error:
             set_aside(path, f"does not stand ({error})")
             return None
+        self.checkpoint_path.unlink(missing_ok=True)
         return summary
 
     def write_history(self, rows: Sequence[Epoch]) -> None:
@@ -145,7 +150,8 @@ class Run:
                 be written; the checkpoint is kept.
         """
         check_summary(summary, self.config, self.read_history())
-        write_json(self.path / _SUMMARY, summary.as_dict())
+        values = summary.as_dict()
+        write_json(self.path / _SUMMARY, {**values, "digest": _seal(values, self.path)})
         self.checkpoint_path.unlink(missing_ok=True)
 
     def fail(self, message: str) -> None:
@@ -167,8 +173,8 @@ class Run:
                     )
                 if (self.path / _SUMMARY).exists():
                     return
-        run = self.config.as_dict()
-        write_json(path, {"run": run, "digest": digest(run), **provenance()})
+        values = {"run": self.config.as_dict(), **provenance()}
+        write_json(path, {**values, "digest": digest(values)})
 
     def _discard_damaged_coreset(self) -> None:
         if self.coreset_path.exists():
@@ -238,7 +244,7 @@ def _read_config(path: Path) -> RunConfig:
     values = read_json(path)
     if not isinstance(values, dict) or "run" not in values:
         raise UserError(f"{path} is not the configuration of a run")
-    if values.get("digest") != digest(values["run"]):
+    if values.pop("digest", None) != digest(values):
         raise UserError(f"{path} was altered (its digest does not match)")
     return RunConfig.from_dict(values["run"])
 
@@ -251,10 +257,18 @@ def _read_finished(folder: Path, config: RunConfig) -> FinishedRun:
         return FinishedRun(folder, config, None, str(values.get("failure")))
     summary = Summary.from_dict(values)
     check_summary(summary, config, read_history(folder / _HISTORY))
+    if values.pop("digest", None) != _seal(values, folder):
+        raise UserError(f"{_SUMMARY} or {_HISTORY} was altered (their digest does not match)")
     return FinishedRun(folder, config, summary)
+
+
+def _seal(values: Mapping[str, Any], folder: Path) -> str:
+    """A digest of a summary and of the history beside it."""
+    return digest([values, (folder / _HISTORY).read_text()])
 
 
 def _coreset_size(path: Path) -> int | None:
     with contextlib.suppress(UserError, KeyError):
-        return len(read_npz(path)["indices"])
+        arrays = read_npz(path)
+        return len(arrays["indices"] if "indices" in arrays else arrays["labels"])  # picked, or synthetic
     return None
