@@ -15,11 +15,24 @@ import torch
 from utils.errors import UserError
 
 
-def pick_device(gpu: tuple[int, ...] = ()) -> torch.device:
-    """The first GPU asked for, else the first there is, else the CPU; TF32 where float32 remains on a GPU."""
+def pick_device(gpu: tuple[int, ...] = (), local_rank: int = 0) -> torch.device:
+    """The first GPU asked for, else the first there is, else the CPU; TF32 where float32 remains on a GPU.
+
+    Args:
+        local_rank: of several processes on this machine the n-th takes the n-th GPU.
+
+    Raises:
+        UserError: there is no such GPU, or there are more processes than GPUs.
+    """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    device = torch.device("cuda", gpu[0] if gpu else 0)
+    there = torch.cuda.device_count()
+    if absent := [number for number in gpu if number >= there]:
+        raise UserError(f"--gpu {absent[0]}: this machine has GPUs 0 to {there - 1}")
+    chosen = gpu or tuple(range(there))
+    if local_rank >= len(chosen):
+        raise UserError(f"more processes than GPUs; start torchrun with --nproc_per_node={len(chosen)}")
+    device = torch.device("cuda", chosen[local_rank])
     torch.cuda.set_device(device)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True

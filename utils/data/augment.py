@@ -35,7 +35,7 @@ def crop_flip(images: Tensor, parameters: Tensor) -> Tensor:
     columns = torch.where(flip == 1, width - 1 - columns, columns)  # [n, W]
     columns = _reflect(columns + left - PADDING, width)
     pixels = rows.unsqueeze(2) * width + columns.unsqueeze(1)  # [n, H, W]
-    pixels = pixels.view(n, 1, -1).expand(-1, channels, -1)  # [n, C, H·W]
+    pixels = pixels.flatten(1).unsqueeze(1).expand(-1, channels, -1)  # [n, C, H·W]
     return images.flatten(2).gather(2, pixels).view(n, channels, height, width)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from utils.data.images import FileImages, Images, MemoryImages
 from utils.data.siamese import Siamese
 from utils.data.specs import DataSpec
 from utils.device import memory_layout
+from utils.distributed import ALONE, World
 from utils.errors import UserError
 from utils.seeding import derive_seed, generator
 
@@ -30,7 +32,8 @@ class Batch:
         x: float32 [b, C, H, W], normalised.
         y: int64 [b], labels.
         index: int64 [b], which of the images they are.
-        position: int64 [b], where they stand in the indices that were asked for.
+        position: int64 [B], where they stand in the indices that were asked for. A rank of several is given a
+            share of b of the batch's B images, and the positions of all of them; otherwise b is B.
         weight: float32 [b], or None.
     """
 
@@ -59,6 +62,7 @@ class Batches:
         siamese: changes normalised batches, each image by its own parameters; needs a ``shuffle_seed``.
         weights: float32 [n], one for each of ``indices``.
         workers: processes that decode image files; none for images in memory.
+        world: the ranks that share out every batch among them.
 
     Raises:
         UserError: (while iterating) an image file cannot be read.
@@ -77,6 +81,7 @@ class Batches:
         siamese: Siamese | None = None,
         weights: Tensor | None = None,
         workers: int = 0,
+        world: World = ALONE,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -98,6 +103,7 @@ class Batches:
         self._augment_seed = shuffle_seed if augment and spec.augmentation != "none" else None
         self._siamese = siamese
         self._workers = workers
+        self._world = world
 
     def __len__(self) -> int:
         return -(-len(self._indices) // self._batch_size)
@@ -109,17 +115,15 @@ class Batches:
         weights = None if self._weights is None else self._weights[position].to(self._device)
         indices, positions = index.to(self._device), position.to(self._device)
         normalise = Normaliser(self._spec, self._device)
+        batches, shares = self._rows()
         if isinstance(self._images, MemoryImages):
-            pixels = self._gathered(self._images, index)
+            pixels = self._gathered(self._images, index, shares)
         else:
-            pixels = self._decoded(self._images, index, position)
-        for number, raw in enumerate(pixels):
-            rows = slice(number * self._batch_size, (number + 1) * self._batch_size)
+            pixels = self._decoded(self._images, index, position, shares)
+        for number, (raw, batch, rows) in enumerate(zip(pixels, batches, shares, strict=True)):
+            x = self._changed(normalise(raw), number, _length(batch))
             weight = None if weights is None else weights[rows]
-            x = normalise(raw)
-            if self._siamese is not None and self._shuffle_seed is not None:
-                x = self._siamese.apply(x, self._siamese.draw(len(x), generator(self._shuffle_seed, "siamese", number)))
-            yield Batch(x, labels[rows], indices[rows], positions[rows], weight)
+            yield Batch(x, labels[rows], indices[rows], positions[batch], weight)
 
     def _order(self) -> Tensor:
         """int64 [n] on the CPU: the position in ``indices`` of each image of this pass."""
@@ -128,29 +132,42 @@ class Batches:
             return torch.arange(n)
         return torch.randperm(n, generator=generator(self._shuffle_seed, "shuffle"))
 
-    def _gathered(self, images: MemoryImages, index: Tensor) -> Iterator[Tensor]:
+    def _rows(self) -> tuple[list[slice], list[slice]]:
+        """Which rows of the pass each batch takes, and which of them are this rank's."""
+        n, size = len(self._indices), self._batch_size
+        batches = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        parts = [self._world.share(_length(batch)) for batch in batches]
+        return batches, [slice(b.start + p.start, b.start + p.stop) for b, p in zip(batches, parts, strict=True)]
+
+    def _changed(self, x: Tensor, number: int, count: int) -> Tensor:
+        """This rank's share of the batch of that number, of ``count`` images, after siamese augmentation."""
+        if self._siamese is None or self._shuffle_seed is None:
+            return x
+        draw = self._siamese.draw(count, generator(self._shuffle_seed, "siamese", number))
+        return self._siamese.apply(x, replace(draw, numbers=draw.numbers[self._world.share(count)]))
+
+    def _gathered(self, images: MemoryImages, index: Tensor, shares: Sequence[slice]) -> Iterator[Tensor]:
         """uint8 batches from memory, augmented."""
-        source = images.images.device
-        batches = index.to(source).split(self._batch_size) if len(index) else ()
+        index = index.to(images.images.device)
         parameters: Tensor | None = None
         if self._augment_seed is not None:
             drawn = draw_crop_flip(len(index), generator(self._augment_seed, "augment"))
             parameters = drawn.to(self._device)
-        for number, rows in enumerate(batches):
-            x = _moved(images.images.index_select(0, rows), self._device)
-            if parameters is not None:
-                x = crop_flip(x, parameters[number * self._batch_size :][: len(rows)])
-            yield x
+        for rows in shares:
+            x = _moved(images.images.index_select(0, index[rows]), self._device)
+            yield x if parameters is None else crop_flip(x, parameters[rows])
 
-    def _decoded(self, images: FileImages, index: Tensor, position: Tensor) -> Iterator[Tensor]:
+    def _decoded(
+        self, images: FileImages, index: Tensor, position: Tensor, shares: Sequence[slice]
+    ) -> Iterator[Tensor]:
         """uint8 batches from files, augmented."""
         on_cuda = self._device.type == "cuda"
         loader = DataLoader(
             _Files(images, index, position, self._augment_seed),
-            self._batch_size,
+            batch_sampler=[list(range(rows.start, rows.stop)) for rows in shares],
             num_workers=self._workers,
             prefetch_factor=_PREFETCH if self._workers else None,
-            collate_fn=_stack,
+            collate_fn=functools.partial(_stack, (images.channels, images.crop, images.crop)),
             pin_memory=on_cuda,
             generator=torch.Generator(),  # the loader's own draws leave the global generator alone
         )
@@ -200,14 +217,18 @@ class _Files(Dataset[Tensor | Unreadable]):
         return image if isinstance(image, Unreadable) else image.expand(images.channels, -1, -1)
 
 
-def _stack(items: list[Tensor | Unreadable]) -> Tensor | Unreadable:
-    """uint8 [b, C, H, W], or the first item that could not be read."""
+def _stack(shape: tuple[int, ...], items: list[Tensor | Unreadable]) -> Tensor | Unreadable:
+    """uint8 [b, *shape], or the first item that could not be read."""
     images: list[Tensor] = []
     for item in items:
         if isinstance(item, Unreadable):
             return item
         images.append(item)
-    return torch.stack(images)
+    return torch.stack(images) if images else torch.empty(0, *shape, dtype=torch.uint8)
+
+
+def _length(rows: slice) -> int:
+    return int(rows.stop) - int(rows.start)
 
 
 def _moved(images: Tensor, device: torch.device) -> Tensor:

@@ -1,0 +1,102 @@
+"""What ranks share out: every part of the work once, in the order that one process has."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_data
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from utils.data import FAMILIES, Batch, Batches, DataSpec, FileImages, Siamese
+from utils.distributed import ALONE, World, current_world, world_from_environment
+from utils.errors import UserError
+
+
+def ranks(size: int) -> list[World]:
+    return [World(rank, size, rank) for rank in range(size)]
+
+
+@given(n=st.integers(0, 50), size=st.integers(1, 8))
+def test_shares_are_even_parts_in_order(n: int, size: int) -> None:
+    parts = [list(range(n))[world.share(n)] for world in ranks(size)]
+    assert list(chain(*parts)) == list(range(n))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=20), size=st.integers(1, 5))
+def test_every_job_is_dealt_once_and_the_largest_apart(sizes: list[int], size: int) -> None:
+    hands = [world.deal(sizes) for world in ranks(size)]
+    assert sorted(chain(*hands)) == list(range(len(sizes)))
+    assert all(hand == sorted(hand) for hand in hands)
+    loads = [sum(sizes[job] for job in hand) for hand in hands]
+    assert max(loads) - min(loads) <= max(sizes, default=0)
+
+
+def memory(size: int, world: World = ALONE, **options) -> Batches:
+    data = make_data()
+    spec = DataSpec("Tiny", 1, 8, 3, ("a", "b", "c"), (0.3,), (0.2,), "crop_flip")
+    weights = torch.rand(50, generator=torch.Generator().manual_seed(0))
+    options = {"device": "cpu", "shuffle_seed": 3, "weights": weights} | options
+    return Batches(data.train, spec, torch.arange(5, 55), size, world=world, **options)
+
+
+def same_batch(whole: Batch, parts: list[Batch]) -> bool:
+    joined = [torch.cat([getattr(part, name) for part in parts]) for name in ("x", "y", "index", "weight")]
+    expected = [whole.x, whole.y, whole.index, whole.weight]
+    positions = all(torch.equal(part.position, whole.position) for part in parts)
+    return positions and all(torch.equal(*pair) for pair in zip(joined, expected, strict=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"augment": True}, *({"siamese": Siamese.of(family)} for family in FAMILIES)])
+@pytest.mark.parametrize(("ranks_", "batch"), [(2, 16), (3, 16), (4, 7), (3, 48), (5, 3)])
+def test_the_shares_of_a_batch_are_the_batch(options, ranks_, batch):
+    shared = [memory(batch, world, **options) for world in ranks(ranks_)]
+    whole = memory(batch, **options)
+    assert {len(each) for each in shared} == {len(whole)}
+    for one, *parts in zip(whole, *shared, strict=True):
+        assert same_batch(one, parts)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ranks_decode_their_own_files_only(tmp_path: Path, workers: int):
+    random = torch.Generator().manual_seed(0)
+    names = [f"{number}.png" for number in range(7)]
+    for name in names:
+        pixels = torch.randint(256, (9, 8, 3), generator=random, dtype=torch.uint8)
+        Image.fromarray(pixels.numpy()).save(tmp_path / name)
+    images = FileImages(tmp_path, tuple(names), torch.arange(7), 3, 8, 8)
+    spec = DataSpec("Files", 3, 8, 7, tuple(names), (0.5,) * 3, (0.5,) * 3, "resized_crop_flip")
+
+    def batches(world: World) -> list[Batch]:
+        options = {"device": "cpu", "shuffle_seed": 1, "augment": True, "weights": torch.ones(7), "workers": workers}
+        return list(Batches(images, spec, torch.arange(7), 5, world=world, **options))
+
+    for one, *parts in zip(batches(ALONE), *map(batches, ranks(3)), strict=True):
+        assert same_batch(one, parts)
+        assert [len(part) for part in parts] in ([1, 2, 2], [0, 1, 1])
+
+
+def test_alone_nothing_is_exchanged(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with world_from_environment() as world:
+        assert world == current_world() == ALONE
+        part, network = torch.rand(3), torch.nn.Linear(2, 2)
+        assert world.gather(part, 3) is part
+        assert world.total(part) is part
+        assert world.parallel(network) is network
+        assert world.collect("a") == ["a"]
+        assert world.lead(divmod, 7, 2) == world.in_turn(divmod, 7, 2) == (3, 1)
+        assert world.deal([1, 2, 3]) == [0, 1, 2]
+
+
+def test_variables_that_make_no_sense_are_named(monkeypatch):
+    variables = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "port"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="torchrun"), world_from_environment():
+        raise AssertionError
