@@ -141,7 +141,7 @@ class Batches:
 
     def _changed(self, x: Tensor, number: int, count: int) -> Tensor:
         """This rank's share of the batch of that number, of ``count`` images, after siamese augmentation."""
-        if self._siamese is None or self._shuffle_seed is None:
+        if self._siamese is None or self._shuffle_seed is None or not len(x):
             return x
         draw = self._siamese.draw(count, generator(self._shuffle_seed, "siamese", number))
         return self._siamese.apply(x, replace(draw, numbers=draw.numbers[self._world.share(count)]))
