@@ -83,7 +83,7 @@ def _step_to_boundary(network: nn.Module, x: Tensor, predictions: Tensor) -> tup
         (gradient,) = torch.autograd.grad(gaps[:, label].sum(), x, retain_graph=True)
         norm = gradient.flatten(1).norm(dim=1)
         distance = gaps[:, label].detach().abs() / norm
-        closer = (predictions != label) & (norm > 0) & (distance < nearest)
+        closer = (norm > 0) & (distance < nearest)  # the prediction's own gap is constant, and no boundary
         nearest = torch.where(closer, distance, nearest)
         length = (distance / norm)[closer]
         step[closer] = length[:, None, None, None] * gradient[closer]

@@ -44,8 +44,9 @@ def batches(pixels, mean, std, size):
         yield Batch((pixels[rows] - mean) / std, torch.zeros_like(rows), rows, rows, None)
 
 
-def test_images_come_as_the_network_was_trained_on_and_embeddings_without_its_last_layer(recorder):
-    pixels = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("side", [32, 300])
+def test_images_come_as_the_network_was_trained_on_and_embeddings_without_its_last_layer(recorder, side):
+    pixels = torch.rand(5, 3, side, side, generator=torch.Generator().manual_seed(0))
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
     embeddings = pretrained_embeddings(batches(pixels, mean, std, 2), mean, std, CPU)
     expected = (F.interpolate(pixels, (224, 224), mode="bilinear", antialias=True) - IMAGENET[0]) / IMAGENET[1]
