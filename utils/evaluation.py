@@ -10,25 +10,25 @@ from torch import Tensor, nn
 
 from utils.data import Batches
 from utils.device import autocast
+from utils.distributed import ALONE, World
 from utils.seeding import generator
 
 TEST_BATCH = 1024
 
 
-def evaluate(network: nn.Module, batches: Batches, amp: bool = False) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy in percent."""
-    loss: Tensor | float = 0.0
-    correct: Tensor | int = 0
-    images = 0
+def evaluate(network: nn.Module, batches: Batches, amp: bool = False, world: World = ALONE) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy in percent, over the batches that ``world`` shares out."""
+    sums = torch.zeros(3, dtype=torch.float64, device=next(network.parameters()).device)  # loss, correct, images
     network.eval()
     with torch.inference_mode():
         for batch in batches:
             with autocast(batch.x.device, amp):
                 logits = network(batch.x)
-            loss = loss + F.cross_entropy(logits.float(), batch.y, reduction="sum")
-            correct = correct + (logits.argmax(dim=1) == batch.y).sum()
-            images += len(batch)
-    return float(loss) / images, 100 * int(correct) / images
+            sums[0] += F.cross_entropy(logits.float(), batch.y, reduction="sum")
+            sums[1] += (logits.argmax(dim=1) == batch.y).sum()
+            sums[2] += len(batch)
+    loss, correct, images = world.total(sums).tolist()
+    return loss / images, 100 * correct / images
 
 
 def test_indices(n: int, fraction: float, seed: int) -> Tensor:

@@ -41,13 +41,15 @@ class Interruption:
 def held_back() -> Iterator[Interruption]:
     """Within the block SIGINT and SIGTERM are only noted; whoever opened it asks and acts between two steps.
 
-    What arrived and was not acted on is raised when the block ends.
+    What arrived and was not acted on is raised when the block ends. A signal that the process ignores, as one
+    started with ``nohup`` may, it goes on ignoring.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    previous = {number: signal.signal(number, interruption.receive) for number in _EXCEPTIONS}
+    heeded = [number for number in _EXCEPTIONS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, interruption.receive) for number in heeded}
     try:
         yield interruption
     finally:

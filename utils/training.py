@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import TrainingConfig
-from utils.data import Batch, Batches, Data, Images, Siamese, fits_on_device
+from utils.data import Batch, Batches, Siamese
 from utils.device import (
     autocast,
     compilation,
@@ -36,70 +34,11 @@ from utils.progress import Progress
 from utils.schedule import build_optimizer, build_scheduler
 from utils.seeding import derive_seed, seed_torch
 from utils.summary import Epoch
+from utils.task import Machine, Observer, Outcome, Task
 
 
 class DivergedError(UserError):
     """A loss that is NaN or infinite."""
-
-
-class Observer(Protocol):
-    """Watches every training batch, e.g. to count forgetting events; its state goes into checkpoints."""
-
-    def observe(self, positions: Tensor, correct: Tensor) -> None:
-        """Positions int64 [b] in the training indices, and whether each was classified rightly, bool [b]."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What to train on, and what to test on.
-
-    Attributes:
-        indices: int64 [n] into ``data.train``.
-        weights: float32 [n], or None where every image counts the same.
-    """
-
-    data: Data
-    indices: Tensor
-    weights: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how a training runs; changes no result.
-
-    Attributes:
-        checkpoint: file that the state is kept in, or None.
-        checkpoint_interval: seconds between checkpoints.
-        on_history: called with the epochs so far whenever a checkpoint is written.
-        profile: file for a trace of a few steps, or None.
-    """
-
-    device: torch.device
-    workers: int = 0
-    data_on_device: str = "auto"
-    print_freq: int = 100
-    checkpoint: Path | None = None
-    checkpoint_interval: float = 10.0
-    on_history: Callable[[tuple[Epoch, ...]], None] | None = None
-    profile: Path | None = None
-
-    def hold(self, images: Images) -> Images:
-        """The images on the device where they fit, else as they are."""
-        return images.to(self.device) if fits_on_device(images, self.device, self.data_on_device) else images
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training came to: one row an epoch, its steps, and its speed without the tests."""
-
-    history: tuple[Epoch, ...]
-    steps: int
-    seconds: float
-    images_per_second: float
 
 
 @dataclass
@@ -149,10 +88,12 @@ class Training:
     ) -> None:
         self.task, self.config, self.seed, self.purpose, self.label = task, config, seed, purpose, label
         self.machine, self.observer = machine, observer
-        self.device = machine.device
+        self.device, self.world = machine.device, machine.world
         self.siamese = Siamese.of(config.augmentation) if config.augmentation else None
         self.network = network.to(self.device, memory_format=memory_layout(self.device))  # type: ignore[call-overload]
-        self.forward: nn.Module = torch.compile(self.network) if config.compile else self.network  # type: ignore[assignment]
+        forward = self.world.parallel(self.network)
+        self.forward: nn.Module = torch.compile(forward) if config.compile else forward  # type: ignore[assignment]
+        self.weights = None if task.weights is None else task.weights.to(self.device)
         self.train_images = machine.hold(task.data.train)
         self.test_images = machine.hold(task.data.test)
         self.steps_per_epoch = len(self._batches(0))
@@ -187,7 +128,7 @@ class Training:
         position = self.position
         if position.step == 0:
             self.tally = _Tally.empty(self.device)
-            seed_torch(self.seed, self.purpose, "epoch", position.epoch)
+            seed_torch(self.seed, self.purpose, "epoch", position.epoch, *self.world.purpose)
             position.lr = float(self.optimizer.param_groups[0]["lr"])
         started = time.monotonic()
         self.network.train()
@@ -216,22 +157,36 @@ class Training:
         with autocast(self.device, self.config.amp):
             logits = self.forward(batch.x)
         losses = F.cross_entropy(logits.float(), batch.y, reduction="none")  # [b]
-        loss = losses.mean() if batch.weight is None else _weighted_mean(losses, batch.weight)
+        loss = self._mean(losses, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
-        correct = logits.detach().argmax(dim=1) == batch.y  # [b]
-        self.tally.loss += loss.detach() * len(batch)
+        count = len(batch.position)
+        correct = self.world.gather(logits.detach().argmax(dim=1) == batch.y, count)  # [B]
+        self.tally.loss.add_(self.world.total(loss.detach()), alpha=count / self.world.size)
         self.tally.correct += correct.sum()
-        self.tally.images += len(batch)
+        self.tally.images += count
         if self.observer is not None:
             self.observer.observe(batch.position, correct)
+
+    def _mean(self, losses: Tensor, batch: Batch) -> Tensor:
+        """The mean of a batch's losses; with weights Σ wℓ / Σ w, 0 where every weight is 0.
+
+        A rank of several has some of them, [b]: it sums over those, times the number of ranks, so that the mean
+        over the ranks, which is taken of the gradients, is the mean of the batch.
+        """
+        if batch.weight is None or self.weights is None:
+            return losses.sum() / (len(batch.position) / self.world.size)
+        weights = self.weights[batch.position]  # [B]
+        total = weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+        return (losses * batch.weight).sum() / (total / self.world.size)
 
     def _close_epoch(self, progress: Progress) -> None:
         position, tally = self.position, self.tally
         loss, accuracy = float(tally.loss) / tally.images, 100 * int(tally.correct) / tally.images
         self._check("training", loss)
+        self.world.share_buffers(self.network)
         try:
             tested = self._test() if self._tests(position.epoch + 1) else (None, None)
         except KeyboardInterrupt:
@@ -263,9 +218,16 @@ class Training:
 
     def _test(self) -> tuple[float, float]:
         indices = test_indices(len(self.test_images), self.config.test_fraction, self.seed)
-        spec, workers = self.task.data.spec, self.machine.workers
-        batches = Batches(self.test_images, spec, indices, TEST_BATCH, device=self.device, workers=workers)
-        return evaluate(self.network, batches, self.config.amp)
+        batches = Batches(
+            self.test_images,
+            self.task.data.spec,
+            indices,
+            TEST_BATCH,
+            device=self.device,
+            workers=self.machine.workers,
+            world=self.world,
+        )
+        return evaluate(self.network, batches, self.config.amp, self.world)
 
     def _batches(self, epoch: int) -> Batches:
         return Batches(
@@ -279,13 +241,14 @@ class Training:
             siamese=self.siamese,
             weights=self.task.weights,
             workers=self.machine.workers,
+            world=self.world,
         )
 
     def _due(self) -> bool:
         return time.monotonic() - self.saved_at >= self.machine.checkpoint_interval
 
     def _save(self) -> None:
-        if self.machine.checkpoint is None:
+        if self.machine.checkpoint is None or not self.world.first:
             return
         position, tally = self.position, self.tally
         state = {
@@ -303,13 +266,14 @@ class Training:
         self.saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        state = None if self.machine.checkpoint is None else load_checkpoint(self.machine.checkpoint, self.device)
+        checkpoint = self.machine.checkpoint
+        state = None if checkpoint is None else self.world.lead(load_checkpoint, checkpoint, "cpu")
         if state is None:
             return
         try:
             self._restore(state)
         except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"{self.machine.checkpoint} is not of this training ({error}); remove it") from error
+            raise UserError(f"{checkpoint} is not of this training ({error}); remove it") from error
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
@@ -319,12 +283,8 @@ class Training:
         self.position = _Position(**{**position, "history": [Epoch(**row) for row in position["history"]]})
         if not (0 <= self.position.epoch <= self.config.epochs and 0 <= self.position.step <= self.steps_per_epoch):
             raise ValueError(f"it stands at step {self.position.step} of epoch {self.position.epoch}")
-        self.tally = _Tally(*state["tally"])
+        loss, correct, images = state["tally"]
+        self.tally = _Tally(loss.to(self.device), correct.to(self.device), images)
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
         restore_random_state(state["random"], self.device)
-
-
-def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """Σ wℓ / Σ w over a batch, [b] each; 0 where every weight is 0."""
-    return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
