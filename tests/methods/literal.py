@@ -32,17 +32,18 @@ def distances(g: np.ndarray, h: np.ndarray, eps: float, num_dims: int) -> np.nda
 def naive_picks(matrix: np.ndarray, budget: int, offset: float) -> list[int]:
     """Facility location over offset − D: every gain anew for every pick, the lowest index on ties.
 
-    Two samples that are each other's nearest have the same gain but for rounding, which must not decide.
+    The gain Σ_i max(0, (offset − D_ij) − current_i) is summed as Σ_i max(0, nearest_i − D_ij), where small
+    differences do not drown in a large offset. Two samples that are each other's nearest have the same gain but
+    for rounding, which must not decide.
     """
-    similarity = offset - matrix
-    current = np.zeros(len(matrix))
+    nearest = np.full(len(matrix), float(offset))
     picks: list[int] = []
     for _ in range(budget):
-        gains = np.maximum(0, similarity - current[:, None]).sum(axis=0)
+        gains = np.maximum(0, nearest[:, None] - matrix).sum(axis=0)
         gains[picks] = -np.inf
-        rounding = 1e-9 * gains.max() + 1e-12 * (offset - current).sum()
+        rounding = 1e-9 * gains.max() + 1e-12 * nearest.sum()
         picks.append(int(np.flatnonzero(gains >= gains.max() - rounding)[0]))
-        current = np.maximum(current, similarity[:, picks[-1]])
+        nearest = np.minimum(nearest, matrix[:, picks[-1]])
     return picks
 
 
