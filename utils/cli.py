@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import signal
@@ -12,6 +14,8 @@ from typing import NoReturn
 
 from utils.errors import UserError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived: whoever saves its state on Ctrl-C saves it on this too."""
@@ -20,15 +24,13 @@ class Terminated(KeyboardInterrupt):
 def run_main(function: Callable[[], object]) -> int:
     """Call ``function`` and return the exit status; use as ``raise SystemExit(run_main(main))``.
 
-    0: done. 2: a UserError, printed as one ``error: …`` line on stderr. 130: Ctrl-C. 143: SIGTERM, which
+    0: done. 2: a UserError or a full disk, printed as one ``error: …`` line on stderr. 130: Ctrl-C. 143: SIGTERM, which
     arrives in ``function`` as Terminated. 141: the reader of stdout went away (``| head``), without a word.
     Any other exception is a fault of the program and keeps its traceback.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = _status(function)
-        sys.stdout.flush()
-        return status
+        return _status(function)
     except BrokenPipeError:
         if not _stdout_is_broken():
             raise
@@ -40,9 +42,14 @@ def run_main(function: Callable[[], object]) -> int:
 def _status(function: Callable[[], object]) -> int:
     try:
         function()
+        sys.stdout.flush()
     except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _drop_stdout_if_full()
+        return _refuse(f"cannot write {error.filename or 'what is printed'}: {error.strerror}")
     except Terminated:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
@@ -51,6 +58,20 @@ def _status(function: Callable[[], object]) -> int:
         if stop.code not in (None, 0):
             raise
     return 0
+
+
+def _refuse(message: str) -> int:
+    with contextlib.suppress(OSError):  # stderr may be on the full disk too
+        print("error:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def _drop_stdout_if_full() -> None:
+    """Let the interpreter's last flush be quiet."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
