@@ -26,6 +26,7 @@ from utils.cli import run_main
 from utils.config import RunConfig, Settings
 from utils.data import DATASETS, Data, load_once
 from utils.device import pick_device
+from utils.distributed import current_world, world_from_environment
 from utils.errors import UserError
 from utils.record import FinishedRun, find_runs
 from utils.report import cross_plot, cross_table, load_table
@@ -36,16 +37,20 @@ DEFAULT_CROSS = ("VGG16", "InceptionV3", "ResNet34", "WRN168", "MobileNetV3Small
 
 def main() -> None:
     choices = Choices(tuple(nets.NETWORKS), method_infos(), tuple(DATASETS), cross=DEFAULT_CROSS)
-    settings = parse(
-        sys.argv[1:],
-        program="cross_network_generalization.py",
-        choices=choices,
-        description=str(__doc__).split("\n")[0],
-    )
-    device = pick_device(settings.execution.gpu)
-    folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
+    description = str(__doc__).split("\n")[0]
+    with world_from_environment() as world:
+        settings = parse(
+            sys.argv[1:], program="cross_network_generalization.py", choices=choices, description=description
+        )
+        device = pick_device(settings.execution.gpu, world.local_rank)
+        folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
+        if world.first:
+            report(folders, Path(settings.execution.save_path) / "cross_networks.png")
+
+
+def report(folders: Sequence[Path], picture: Path) -> None:
+    """Print the table of these runs, and draw it."""
     runs = load_table(folders).runs
-    picture = Path(settings.execution.save_path) / "cross_networks.png"
     cross_plot(runs, picture)
     print(f"\n{cross_table(runs)}\n\nplot: {picture}")
 
@@ -59,7 +64,7 @@ def run(settings: Settings, device: torch.device) -> list[Path]:
 
 def found(settings: Settings) -> Iterator[Job]:
     """The networks on every coreset among the runs that match; the same coreset of several runs counts once."""
-    runs = find_runs(settings.execution.save_path)
+    runs = current_world().lead(find_runs, settings.execution.save_path)
     matching = [run for run in runs if run.summary is not None and matches(run.config, settings)]
     if not matching:
         raise nothing_found(settings, runs)

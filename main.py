@@ -27,16 +27,19 @@ from utils.cli import run_main
 from utils.config import RunConfig, Settings
 from utils.data import DATASETS, Data, load_once
 from utils.device import pick_device
+from utils.distributed import world_from_environment
 from utils.report import load_table
 from utils.retraining import Timing, machine_of
 
 
 def main() -> None:
     choices = Choices(networks=tuple(nets.NETWORKS), methods=method_infos(), datasets=tuple(DATASETS))
-    settings = parse(sys.argv[1:], program="main.py", choices=choices, description=str(__doc__).split("\n")[0])
-    device = pick_device(settings.execution.gpu)
-    folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
-    print(load_table(folders).markdown())
+    with world_from_environment() as world:
+        settings = parse(sys.argv[1:], program="main.py", choices=choices, description=str(__doc__).split("\n")[0])
+        device = pick_device(settings.execution.gpu, world.local_rank)
+        folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
+        if world.first:
+            print(load_table(folders).markdown())
 
 
 def run(settings: Settings, device: torch.device) -> list[Path]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from methods.base import Context, Evidence, Method
 from methods.coreset import Coreset
 from methods.greedy import Picks
+from utils.distributed import ALONE, World
 from utils.errors import UserError
 from utils.seeding import derive_seed
 
@@ -62,20 +63,30 @@ def select(
     balance: bool = True,
     seed: int = 0,
     memory_budget: int | None = None,
+    world: World = ALONE,
 ) -> Coreset:
-    """The coreset of ``fraction`` of the samples in ``evidence``; balanced, class after class."""
+    """The coreset of ``fraction`` of the samples in ``evidence``; balanced, class after class.
+
+    Args:
+        world: the ranks that share the classes out; what is not balanced the first one selects.
+    """
     budgets = budgets_for(evidence.labels, fraction, balance)
     device = evidence.labels.device if evidence.features is None else evidence.features.embeddings.device
     context = Context(seed, device, memory_budget)
     if not balance:
-        return _joined([np.arange(len(evidence))], [method.pick(evidence, budgets[-1], context)])
+        return _joined([np.arange(len(evidence))], [world.lead(method.pick, evidence, budgets[-1], context)])
     members = {label: (evidence.labels == label).nonzero()[:, 0] for label in budgets}
+    labels = list(budgets)
+    mine = [labels[place] for place in world.deal([len(members[label]) for label in labels])]
     picks = method.pick_classes(
-        (evidence.subset(members[label], label) for label in budgets),
-        list(budgets.values()),
-        [context.with_seed(derive_seed(seed, "class", label)) for label in budgets],
+        (evidence.subset(members[label], label) for label in mine),
+        [budgets[label] for label in mine],
+        [context.with_seed(derive_seed(seed, "class", label)) for label in mine],
     )
-    return _joined([indices.cpu().numpy() for indices in members.values()], picks)
+    picks_of: dict[int, Picks] = {}
+    for part in world.collect(dict(zip(mine, picks, strict=True))):
+        picks_of |= part
+    return _joined([members[label].cpu().numpy() for label in labels], [picks_of[label] for label in labels])
 
 
 def select_fractions(
@@ -86,11 +97,12 @@ def select_fractions(
     balance: bool = True,
     seed: int = 0,
     memory_budget: int | None = None,
+    world: World = ALONE,
 ) -> dict[float, Coreset]:
     """The coreset of each fraction; one selection serves them all where the method's picks are nested."""
 
     def of(fraction: float) -> Coreset:
-        return select(method, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget)
+        return select(method, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget, world=world)
 
     if not method.nested:
         return {fraction: of(fraction) for fraction in fractions}

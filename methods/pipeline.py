@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from torch import Tensor
@@ -64,7 +64,7 @@ class Pipeline:
             validation=(lambda: self._features(self.proxy, held_out)) if len(held_out) else None,
             forgetting=self._forgetting,
             repeats=self._repeats,
-            perturbations=lambda: perturbations(self.proxy.network, self._batches(self.data.pool)),
+            perturbations=lambda: self._of_each(self._perturbations, self.data.pool)[0],
             pretrained=self._pretrained,
         )
         with self._timed("selection"):
@@ -75,6 +75,7 @@ class Pipeline:
                 balance=self.config.balance,
                 seed=self.seed,
                 memory_budget=self.execution.memory_budget,
+                world=self.machine.world,
             )
         pool = self.data.pool.numpy()
         return {fraction: coreset.mapped(pool) for fraction, coreset in coresets.items()}
@@ -116,20 +117,37 @@ class Pipeline:
         if self.execution.save_features:
             name = f"{self.data.spec.name}_{self.config.model}_s{self.seed}_{self.proxy.key[:8]}.npz"
             path = Path(self.execution.save_path) / "features" / name
-            save_features(path, features, self.data)
+            self.machine.world.lead(save_features, path, features, self.data)
             print(f"features: {path}", flush=True)
         return features
 
     def _pretrained(self) -> Tensor:
-        spec = self.data.spec
+        spec, device = self.data.spec, self.machine.device
+
+        def embed(batches: Batches) -> tuple[Tensor]:
+            return (pretrained_embeddings(batches, spec.mean, spec.std, device),)
+
         with self._timed("features", len(self.data.pool)):
-            batches = self._batches(self.data.pool)
-            return pretrained_embeddings(batches, spec.mean, spec.std, self.machine.device)
+            return self._of_each(embed, self.data.pool)[0]
+
+    def _perturbations(self, batches: Batches) -> tuple[Tensor]:
+        return (perturbations(self.proxy.network, batches),)
 
     def _features(self, proxy: Proxy, indices: Tensor) -> Features:
+        network = proxy.network
         with self._timed("features", len(indices)):
-            network = proxy.network
-            return Features.of(*embed_and_classify(network.embed, network.classifier, self._batches(indices)))
+            return Features.of(*self._of_each(partial(embed_and_classify, network.embed, network.classifier), indices))
+
+    def _of_each(self, compute: Callable[[Batches], Sequence[Tensor]], indices: Tensor) -> list[Tensor]:
+        """What ``compute`` makes of each of the images, [n, …]; ranks share them out, and all are given everything.
+
+        Raises:
+            UserError: there are more ranks than images.
+        """
+        world, n = self.machine.world, len(indices)
+        if n < world.size:
+            raise UserError(f"{world.size} processes have only {n} images to share; start torchrun with fewer")
+        return [world.gather(part, n) for part in compute(self._batches(indices[world.share(n)]))]
 
     def _batches(self, indices: Tensor) -> Batches:
         spec, device, workers = self.data.spec, self.machine.device, self.machine.workers

@@ -16,6 +16,7 @@ from methods.analyses import analyse
 from methods.coreset import Coreset
 from utils.config import ExecutionConfig, RunConfig, SelectionConfig, digest
 from utils.data import Data
+from utils.distributed import World, current_world
 from utils.errors import UserError
 from utils.files import read_json, set_aside, write_json
 from utils.record import Run, read_run_config
@@ -65,13 +66,13 @@ def complete(job: Job, execution: ExecutionConfig, device: torch.device, load: C
     Args:
         load: from the name of a network to the data at the size that it takes.
     """
-    config = job.config
-    with Run.open(config, execution.save_path) as run:
-        summary = run.summary()
+    config, world = job.config, current_world()
+    with Run.open(config, execution.save_path, world) as run:
+        summary = world.lead(run.summary)
         if summary is None:
-            selected = Selected.load(run)
+            selected = world.lead(Selected.load, run)
             if selected is None:
-                selected = _select(job, run)
+                selected = _select(job, run, world)
             data, coreset = load(config.model), selected.coreset
             coreset.check_fits(len(data.train))
             machine = machine_of(execution, device, run)
@@ -106,13 +107,13 @@ def from_elsewhere(path: Path, data: Data) -> tuple[SelectionConfig, float, Sele
     return selection, round(len(coreset) / len(data.pool), 6), Selected(coreset)
 
 
-def _select(job: Job, run: Run) -> Selected:
+def _select(job: Job, run: Run, world: World) -> Selected:
     try:
         selected = job.select()
     except DivergedError as error:
-        run.fail(str(error))
+        world.lead(run.fail, str(error))
         raise
-    selected.save(run)
+    world.lead(selected.save, run)
     return selected
 
 

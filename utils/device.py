@@ -88,18 +88,20 @@ def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes this process has held: on the GPU where it computes on one, else resident in RAM."""
+    """The most bytes that this process has held: on the GPU where it computes on one, else resident in RAM."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def describe_device(device: torch.device) -> str:
-    """The device in words."""
+def describe_device(device: torch.device, processes: int = 1) -> str:
+    """The device in words, and how many processes share the work, each on such a one."""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads ({_processor()})"
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"CPU, {torch.get_num_threads()} threads ({_processor()})"
+    return name if processes == 1 else f"{processes} × {name}"
 
 
 def _processor() -> str:

@@ -132,7 +132,7 @@ class World:
             return network
         if next(network.parameters()).is_cuda:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return DistributedDataParallel(network, broadcast_buffers=False)
+        return DistributedDataParallel(network)
 
     def share_buffers(self, network: nn.Module) -> None:
         """Give every rank the first's buffers: running statistics, where each normalised by its own."""

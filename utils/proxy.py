@@ -46,7 +46,7 @@ class Proxy:
     outcome: Outcome
 
 
-def proxy_key(config: ProxyConfig, data: Data, device: torch.device) -> str:
+def proxy_key(config: ProxyConfig, data: Data, device: torch.device, processes: int = 1) -> str:
     """A digest of everything that the trained proxy depends on; how often it is tested is not among it."""
     training = dataclasses.replace(config.training, test_interval=0, test_fraction=1.0)
     return digest(
@@ -56,6 +56,7 @@ def proxy_key(config: ProxyConfig, data: Data, device: torch.device) -> str:
             "pool": hashlib.sha256(data.pool.numpy().tobytes()).hexdigest(),
             "torch": torch.__version__,
             "device": device.type,
+            "processes": processes,
         }
     )
 
@@ -68,12 +69,13 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
     Raises:
         DivergedError: the loss became NaN or infinite.
     """
-    key = proxy_key(config, data, machine.device)
+    world = machine.world
+    key = proxy_key(config, data, machine.device, world.size)
     path = save_path / _FOLDER / f"{key}.pt"
     checkpoint = path.with_suffix(".checkpoint")
-    with FileLock(path.with_suffix(".lock")):
-        remove_leftovers(path.parent, key)
-        proxy = _kept(path, key, _fresh_network(config, data), observer, machine.device)
+    with world.leading(FileLock(path.with_suffix(".lock"))):
+        world.lead(remove_leftovers, path.parent, key)
+        proxy = _kept(path, key, _fresh_network(config, data), observer, machine)
         if proxy is None:
             network = _fresh_network(config, data)
             machine = dataclasses.replace(machine, checkpoint=checkpoint, on_history=None)
@@ -83,7 +85,7 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
                 "observer": observer.state_dict(),
                 "outcome": asdict(proxy.outcome),
             }
-            save_checkpoint(path, state)
+            world.lead(save_checkpoint, path, state)
         checkpoint.unlink(missing_ok=True)
     proxy.network.eval()
     return proxy
@@ -108,17 +110,17 @@ def _train(config: ProxyConfig, network: nets.Network, data: Data, machine: Mach
     return training.run()
 
 
-def _kept(path: Path, key: str, network: nets.Network, observer: Observer, device: torch.device) -> Proxy | None:
+def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machine: Machine) -> Proxy | None:
     """The proxy in a file, put into ``network``; None where there is none, or one that does not fit."""
-    state = load_checkpoint(path, device)
+    state = machine.world.lead(load_checkpoint, path, "cpu")
     if state is None:
         return None
     try:
         values = state["outcome"]
         outcome = Outcome(**{**values, "history": tuple(Epoch(**row) for row in values["history"])})
-        network.to(device).load_state_dict(state["network"])
+        network.to(machine.device).load_state_dict(state["network"])
         observer.load_state_dict(state["observer"])
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        set_aside(path, f"is not this proxy ({str(error).partition(':')[0]})")
+        machine.world.lead(set_aside, path, f"is not this proxy ({str(error).partition(':')[0]})")
         return None
     return Proxy(key, network, outcome)

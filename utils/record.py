@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from utils.config import RunConfig, digest
+from utils.distributed import ALONE, World
 from utils.errors import UserError
 from utils.files import read_json, read_npz, remove_leftovers, set_aside, write_json
 from utils.lock import FileLock
@@ -69,9 +70,10 @@ class Run:
         self._lock = lock
 
     @classmethod
-    def open(cls, config: RunConfig, save_path: str | Path) -> Run:
+    def open(cls, config: RunConfig, save_path: str | Path, world: World = ALONE) -> Run:
         """Make or enter the run's folder under ``save_path``, waiting while another process has it.
 
+        Of several ranks the first has it for all, and nobody else may write.
         A damaged configuration or coreset in it is set aside, and a recorded failure is taken back.
 
         Raises:
@@ -81,12 +83,9 @@ class Run:
         path = run_folder(config, save_path)
         with contextlib.ExitStack() as stack:
             lock = FileLock(path / ".lock")
-            stack.enter_context(lock)
-            remove_leftovers(path)
+            stack.enter_context(world.leading(lock))
             run = cls(config, path, lock)
-            run._discard_damaged_coreset()
-            run._take_back_failure()
-            run._write_config()
+            world.lead(run._prepare)
             stack.pop_all()
         return run
 
@@ -158,6 +157,12 @@ class Run:
         """Record that the run failed, and why, in one line; it is never averaged."""
         line = " ".join(message.split())
         write_json(self.path / _SUMMARY, {**identity(self.config), "complete": False, "failure": line})
+
+    def _prepare(self) -> None:
+        remove_leftovers(self.path)
+        self._discard_damaged_coreset()
+        self._take_back_failure()
+        self._write_config()
 
     def _write_config(self) -> None:
         path = self.path / _CONFIG

@@ -12,6 +12,7 @@ import nets
 from utils.config import ExecutionConfig
 from utils.data import Data
 from utils.device import describe_device, peak_memory
+from utils.distributed import current_world
 from utils.record import Run, summarise
 from utils.seeding import seed_torch
 from utils.summary import Summary
@@ -53,7 +54,7 @@ def retrain(
     Raises:
         DivergedError: the loss became NaN or infinite; the run is recorded as failed.
     """
-    config, spec = run.config, data.spec
+    config, spec, world = run.config, data.spec, machine.world
     purpose = retraining_purpose(config.repeat)
     seed_torch(config.seed, purpose, "network")
     network = nets.build(config.model, spec.channels, spec.num_classes, spec.im_size)
@@ -69,11 +70,11 @@ def retrain(
     try:
         outcome = training.run()
     except DivergedError as error:
-        run.fail(str(error))
+        world.lead(run.fail, str(error))
         raise
     if after is not None:
-        after(network.eval())
-    run.write_history(outcome.history)
+        world.lead(after, network.eval())
+    world.lead(run.write_history, outcome.history)
     summary = summarise(
         config,
         outcome.history,
@@ -81,15 +82,16 @@ def retrain(
         training_steps=outcome.steps,
         seconds={**selection.seconds, "training": outcome.seconds},
         images_per_second={**selection.images_per_second, "training": outcome.images_per_second},
-        peak_memory_bytes=peak_memory(machine.device),
-        device=describe_device(machine.device),
+        peak_memory_bytes=max(world.collect(peak_memory(machine.device))),
+        device=describe_device(machine.device, world.size),
     )
-    run.finish(summary)
+    world.lead(run.finish, summary)
     return summary
 
 
 def machine_of(execution: ExecutionConfig, device: torch.device, run: Run | None = None) -> Machine:
     """How this command line trains; with the checkpoint and history of ``run`` where one is given."""
+    world = current_world()
     return Machine(
         device=device,
         workers=execution.workers,
@@ -98,5 +100,6 @@ def machine_of(execution: ExecutionConfig, device: torch.device, run: Run | None
         checkpoint=None if run is None else run.checkpoint_path,
         checkpoint_interval=execution.checkpoint_interval,
         on_history=None if run is None else run.write_history,
-        profile=run.path / "profile.json.gz" if run is not None and execution.profile else None,
+        profile=run.path / "profile.json.gz" if run is not None and execution.profile and world.first else None,
+        world=world,
     )

@@ -15,6 +15,7 @@ from utils.data.images import Images, MemoryImages
 from utils.data.source import Request, Source
 from utils.data.specs import DATASETS, DatasetSpec, DataSpec
 from utils.data.split import hold_out
+from utils.distributed import current_world
 from utils.errors import UserError, choose
 
 _CHUNK = 1024  # images hashed at a time
@@ -68,8 +69,9 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
 
 @functools.lru_cache(maxsize=2)
 def load_once(config: DataConfig, smallest_image: int, seed: int, workers: int) -> Data:
-    """``load_data``, kept in memory for the next caller that asks for the same."""
-    return load_data(config, smallest_image, seed=seed, workers=workers)
+    """``load_data``, kept in memory for the next caller that asks for the same; the first rank downloads for all."""
+    load = functools.partial(load_data, config, smallest_image, seed=seed, workers=workers)
+    return current_world().in_turn(load)
 
 
 def fingerprint(spec: DataSpec, *halves: Images) -> str:
