@@ -17,7 +17,7 @@ from methods.features import Features, curvature_coordinates, refuse_overflow
 
 _CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
 _PAIRS_AT_ONCE = 1 << 14
-_ROUNDING = 1e-12  # of a row's sum, as a share of the norms behind it
+_ROUNDING = 1e-13  # of a row's sum, as a share of the norms behind it
 
 
 class Distance(ABC):
@@ -107,7 +107,7 @@ class GradientDistance(OuterDistance):
 
 
 class CurvatureDistance(GradientDistance):
-    """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023, eq. 12).
+    """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023).
 
     K holds the ``num_dims`` coordinates of the Hessian diagonal with the largest variance over these samples.
     """
