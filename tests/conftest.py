@@ -1,11 +1,12 @@
-"""What all tests share: one thread a process, and small data that need no files."""
+"""What all tests share: one thread a process, and a small data set."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from tiny_data import make_data
 
-from utils.data import Data, DataSpec, MemoryImages
+from utils.data import Data
 
 torch.set_num_threads(1)
 
@@ -14,20 +15,3 @@ torch.set_num_threads(1)
 def tiny_data() -> Data:
     """Three classes of 1×8×8 images that a network can tell apart: 60 to train on, 30 to test on."""
     return make_data()
-
-
-def make_data(train: int = 60, test: int = 30, held_out: int = 0, seed: int = 0) -> Data:
-    """Images whose class is the bright third of their rows, with noise; the last ``held_out`` are not in the pool."""
-    random = torch.Generator().manual_seed(seed)
-
-    def split(n: int) -> MemoryImages:
-        labels = torch.arange(n) % 3
-        images = torch.randint(0, 120, (n, 1, 8, 8), generator=random)
-        for row in range(6):
-            images[labels == row // 2, :, row] += 100
-        return MemoryImages(images.to(torch.uint8), labels)
-
-    spec = DataSpec("Tiny", 1, 8, 3, ("a", "b", "c"), (0.3,), (0.2,), "none")
-    indices = torch.arange(train)
-    pool, kept = indices[: train - held_out], indices[train - held_out :]
-    return Data(spec, split(train), split(test), pool, kept, f"tiny {train} {test} {held_out} {seed}")

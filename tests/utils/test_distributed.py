@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_data
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tiny_data import make_data
 
 from utils.data import FAMILIES, Batch, Batches, DataSpec, FileImages, Siamese
 from utils.distributed import ALONE, World, current_world, world_from_environment

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import make_data
+from tiny_data import make_data
 
 import nets
 from utils.checkpoint import load_checkpoint
