@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
 source bash/jobs.sh
 
-: "${NETWORKS:=MLP LeNet ConvNet AlexNet}" "${FRACTION:=0.05}" "${SEEDS:=3}" "${EPOCHS:=60}" "${LR:=0.02}"
+: "${NETWORKS:=MLP LeNet ConvNet MobileNetV3Small}" "${FRACTION:=0.05}" "${SEEDS:=3}" "${EPOCHS:=60}" "${LR:=0.02}"
 : "${SAVE_PATH:=result/cross_Digits}"
 read -ra NETWORK_LIST <<< "$NETWORKS"
 TRAINING=(--dataset Digits --epochs "$EPOCHS" --batch 32 --lr "$LR" --test_interval 0 --save_path "$SAVE_PATH")
