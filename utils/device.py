@@ -45,6 +45,11 @@ def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
+def full_precision(logits: torch.Tensor) -> torch.Tensor:
+    """In float32, as losses are computed, unless wider already."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def memory_layout(device: torch.device) -> torch.memory_format:
     """How images and kernels lie in memory: a GPU's convolutions are fastest with the channels last."""
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format

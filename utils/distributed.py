@@ -176,6 +176,8 @@ def world_from_environment() -> Iterator[World]:
         status = _status(error)
         if status and (ended := _ended(store, status)) is not None:
             raise SystemExit(ended) from None
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise UserError("another process of this run was killed or lost; started again, it goes on") from error
         raise
     dist.destroy_process_group()
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.data import Batches
-from utils.device import autocast
+from utils.device import autocast, full_precision
 from utils.distributed import ALONE, World
 from utils.seeding import generator
 
@@ -24,7 +24,7 @@ def evaluate(network: nn.Module, batches: Batches, amp: bool = False, world: Wor
         for batch in batches:
             with autocast(batch.x.device, amp):
                 logits = network(batch.x)
-            sums[0] += F.cross_entropy(logits.float(), batch.y, reduction="sum")
+            sums[0] += F.cross_entropy(full_precision(logits), batch.y, reduction="sum")
             sums[1] += (logits.argmax(dim=1) == batch.y).sum()
             sums[2] += len(batch)
     loss, correct, images = world.total(sums).tolist()

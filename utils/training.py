@@ -22,6 +22,7 @@ from utils.device import (
     autocast,
     compilation,
     finish_queued_work,
+    full_precision,
     memory_layout,
     random_state,
     restore_random_state,
@@ -156,7 +157,7 @@ class Training:
     def _step(self, batch: Batch) -> None:
         with autocast(self.device, self.config.amp):
             logits = self.forward(batch.x)
-        losses = F.cross_entropy(logits.float(), batch.y, reduction="none")  # [b]
+        losses = F.cross_entropy(full_precision(logits), batch.y, reduction="none")  # [b]
         loss = self._mean(losses, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import two_ranks
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_data import make_data
+from torch.distributed import TCPStore
 
 from utils.data import FAMILIES, Batch, Batches, DataSpec, FileImages, Siamese
 from utils.distributed import ALONE, World, current_world, world_from_environment
 from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def ranks(size: int) -> list[World]:
@@ -100,3 +108,98 @@ def test_variables_that_make_no_sense_are_named(monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match="torchrun"), world_from_environment():
         raise AssertionError
+
+
+def launch(program: str, argument: str) -> list[tuple[int, str, str]]:
+    """Status, stdout and stderr of two ranks of a program beside this file, started as torchrun does."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": "2"}
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    variables |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name(program)), argument],
+            env={**os.environ, **variables, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    try:
+        printed = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *each) for process, each in zip(processes, printed, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each rank got from all of WORK."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (status, _, first), (other, _, second) = launch("two_ranks.py", str(folder))
+    assert (status, other) == (0, 0), first + second
+    assert second == ""
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def test_ranks_exchange_what_is_theirs(results):
+    whole = torch.arange(10.0).view(5, 2) - 4
+    for each in (result["exchanged"] for result in results):
+        assert torch.equal(each["float"], whole)
+        assert torch.equal(each["bool"], whole > 0)
+        assert each["empty"].tolist() == [0]
+        assert each["total"] == 3
+        assert each["collected"].tolist() == [0, 1]
+        assert each["led"] == 0
+        assert each["refused"] == "no such thing"
+    assert [result["exchanged"]["found"] for result in results] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["MLP", "ConvNet", "an empty share", "one image", "weights", "interrupted"])
+def test_two_ranks_train_what_one_trains(results, name):
+    alone = two_ranks.WORK[name](ALONE)
+    for result in results:
+        torch.testing.assert_close(result[name], alone, rtol=1e-5, atol=1e-7)
+
+
+def test_a_resumed_training_of_two_ranks_ends_as_an_undisturbed_one(results):
+    for result in results:
+        torch.testing.assert_close(result["interrupted"], result["MLP"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["MLP", "ConvNet", "normalised", "weights"])
+def test_all_ranks_end_with_one_network_and_one_history(results, name):
+    torch.testing.assert_close(results[0][name], results[1][name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["LCMat", "naive", "unbalanced", "random"])
+def test_from_the_same_features_two_ranks_select_what_one_selects(results, name):
+    alone = two_ranks.WORK[name](ALONE)
+    for result in results:
+        torch.testing.assert_close(result[name], alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "pipeline ConvNet", "forgetting", "pixels"])
+def test_two_ranks_come_from_data_to_the_same_coreset(results, name):
+    alone = two_ranks.WORK[name](ALONE)
+    for result in results:
+        torch.testing.assert_close(result[name], alone, rtol=0, atol=0)
+        assert torch.equal(result[name]["first"], result[name]["from the cache"])
+
+
+@pytest.mark.parametrize(
+    ("end", "statuses", "message"),
+    [
+        ("refused", (2, 2), "error: nobody can do this\n"),
+        ("failed", (2, 2), "error: the second rank has had enough\n"),
+        ("killed", (2, -9), "error: another process of this run was killed or lost; started again, it goes on\n"),
+        ("stopped", (143, 143), ""),
+    ],
+)
+def test_where_one_rank_ends_all_do_in_one_line(end, statuses, message):
+    (first, out, err), (second, silent, said) = launch("ending_ranks.py", end)
+    assert (first, second) == statuses
+    assert err + said == message
+    assert (out, silent) == ("speaking\n", "")

@@ -1,0 +1,188 @@
+"""What two processes do together, for test_distributed.py to compare with what one does alone.
+
+RANK=0 … python two_ranks.py work FOLDER      do all of WORK and save what came of it
+RANK=0 … python two_ranks.py NAME             end as ENDS says
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tiny_data import make_data
+
+import nets
+from methods import make_method
+from methods.balance import select_fractions
+from methods.base import Evidence
+from methods.features import Features
+from methods.pipeline import Pipeline
+from methods.trace import ForgettingTrace
+from nets.contract import BatchNorm2d
+from utils.config import ExecutionConfig, OptimizerConfig, SelectionConfig, TrainingConfig
+from utils.distributed import World, world_from_environment
+from utils.errors import UserError
+from utils.task import Machine, Task
+from utils.training import Training
+
+CPU = torch.device("cpu")
+CONFIG = TrainingConfig(epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05))
+PROXY = TrainingConfig(epochs=2, batch=16, optimizer=OptimizerConfig(lr=0.01), scheduler=None, augment=False)
+
+
+class StopError(Exception):
+    """What a kill at one step looks like from inside."""
+
+
+class Stopping(ForgettingTrace):
+    """Ends the training at a step."""
+
+    def __init__(self, n: int, step: int) -> None:
+        super().__init__(n)
+        self.left = step
+
+    def observe(self, positions: torch.Tensor, correct: torch.Tensor) -> None:
+        super().observe(positions, correct)
+        self.left -= 1
+        if not self.left:
+            raise StopError
+
+
+class Double(torch.nn.Module):
+    """In float64, where rounding hides no mistake."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network.double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x.double())
+
+
+def network(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if name == "normalised":
+        layers = [torch.nn.Conv2d(1, 4, 3), BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(144, 3)]
+        return torch.nn.Sequential(*layers)
+    return nets.build(name, 1, 3, 8)
+
+
+def trained(world: World, name: str, images: int, weighted: bool = False, **options: Any) -> dict[str, Any]:
+    """What a training comes to: weights, history, forgetting events."""
+    data, model = make_data(), Double(network(name))
+    weights = torch.rand(images, generator=torch.Generator().manual_seed(1)).mul(2).floor() if weighted else None
+    trace = options.pop("observer", None) or ForgettingTrace(images)
+    training = Training(
+        model,
+        Task(data, data.pool[:images], weights),
+        CONFIG,
+        seed=1,
+        purpose="test",
+        label="test",
+        machine=Machine(CPU, world=world, **options),
+        observer=trace,
+    )
+    outcome = training.run()
+    rows = [(row.train_loss, row.train_accuracy, row.test_loss, row.test_accuracy) for row in outcome.history]
+    return {"state": model.state_dict(), "history": torch.tensor(rows), "trace": trace.state_dict()}
+
+
+def interrupted(world: World) -> dict[str, Any]:
+    """A training that both ranks leave after its sixth step, and that both go on with."""
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = world.lead(lambda: Path(folder) / "checkpoint.pt")
+        options = {"checkpoint": path, "checkpoint_interval": 0.0}
+        try:
+            trained(world, "MLP", 60, observer=Stopping(60, 6), **options)
+        except StopError:
+            done = trained(world, "MLP", 60, **options)
+        world.collect(None)  # nobody removes the folder while the other reads
+        return done
+
+
+def selected(world: World, name: str, balance: bool, **options: Any) -> dict[str, Any]:
+    """Coresets from the same features."""
+    random = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 9 + [1] * 30 + [2] * 17 + [3] * 22)
+    z, f = torch.randn(78, 6, generator=random), torch.randn(78, 4, generator=random)
+    evidence = Evidence(labels, Features.of(z, f, labels))
+    method = make_method(name, **options)
+    coresets = select_fractions(method, evidence, [0.1, 0.3], balance=balance, seed=0, world=world)
+    return {str(fraction): torch.tensor(coreset.indices) for fraction, coreset in coresets.items()}
+
+
+def pipeline(world: World, name: str, model: str) -> dict[str, Any]:
+    """A coreset by a proxy, from the data on."""
+    with tempfile.TemporaryDirectory() as folder:
+        execution = ExecutionConfig(save_path=world.lead(str, folder), workers=0, save_features=True)
+        config = SelectionConfig(name, model=model, proxy=PROXY)
+        coresets = Pipeline(config, make_data(), 0, Machine(CPU, world=world), execution).coresets([0.2])
+        again = Pipeline(config, make_data(), 0, Machine(CPU, world=world), execution).coresets([0.2])
+        world.collect(None)
+        return {"first": torch.tensor(coresets[0.2].indices), "from the cache": torch.tensor(again[0.2].indices)}
+
+
+def exchanged(world: World) -> dict[str, Any]:
+    """Tensors and values that went from rank to rank."""
+    rows = torch.arange(10.0).view(5, 2) - 4
+    mine = world.share(5)
+
+    def refuse() -> None:
+        raise UserError("no such thing")
+
+    try:
+        world.lead(refuse)
+        refused = ""
+    except UserError as error:
+        refused = str(error)
+    with tempfile.TemporaryDirectory() as folder:
+        file = world.lead(lambda: Path(folder) / "file")
+        found = world.in_turn(lambda: file.exists() or (file.touch(), time.sleep(0.1)) == ())
+        world.collect(None)
+    return {
+        "float": world.gather(rows[mine], 5),
+        "bool": world.gather(rows[mine] > 0, 5),
+        "empty": world.gather(torch.arange(1)[world.share(1)], 1),
+        "total": world.total(torch.tensor(1.0 + world.rank)),
+        "collected": torch.tensor(world.collect(world.rank)),
+        "led": world.lead(lambda: world.rank),
+        "refused": refused,
+        "found": found,
+    }
+
+
+WORK: dict[str, Callable[[World], dict[str, Any]]] = {
+    "MLP": lambda world: trained(world, "MLP", 60),
+    "ConvNet": lambda world: trained(world, "ConvNet", 60),
+    "an empty share": lambda world: trained(world, "MLP", 17),
+    "one image": lambda world: trained(world, "ConvNet", 1),
+    "weights": lambda world: trained(world, "MLP", 55, weighted=True),
+    "normalised": lambda world: trained(world, "normalised", 60),
+    "interrupted": interrupted,
+    "LCMat": lambda world: selected(world, "LCMat", True),
+    "naive": lambda world: selected(world, "LCMat", True, greedy="NaiveGreedy"),
+    "unbalanced": lambda world: selected(world, "LCMat", False),
+    "random": lambda world: selected(world, "kCenterGreedy", True),
+    "pipeline": lambda world: pipeline(world, "LCMat", "MLP"),
+    "pipeline ConvNet": lambda world: pipeline(world, "LCMat", "ConvNet"),
+    "forgetting": lambda world: pipeline(world, "Forgetting", "MLP"),
+    "pixels": lambda world: pipeline(world, "DeepFool", "MLP"),
+    "exchanged": exchanged,
+}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with world_from_environment() as world:
+        results = {name: work(world) for name, work in WORK.items()}
+        torch.save(results, Path(sys.argv[1]) / f"{world.rank}.pt")
+
+
+if __name__ == "__main__":
+    main()
