@@ -19,7 +19,7 @@ from attempts import attempt
 ROOT = Path(__file__).resolve().parents[2]
 _BELOW = {"tempfile.py", "pathlib.py", "os.py"}  # whose system calls make, rename and delete files for the project
 _LEFT_OUT = ("tests", "utils/arguments", "utils/errors.py")
-Place = str  # file:line:event
+Place = str  # file:function:line:event
 
 
 class Watch:
@@ -39,7 +39,7 @@ class Watch:
             self.files[code] = _file(Path(code.co_filename))
         file = self.files[code]
         if file is not None and (file not in _BELOW or getattr(argument, "__module__", "") == "posix"):
-            self.visit(f"{file}:{frame.f_lineno}:{event}")
+            self.visit(f"{file}:{code.co_name}:{frame.f_lineno}:{event}")
 
 
 def _file(path: Path) -> str | None:
@@ -95,9 +95,15 @@ def visits(command: str, folder: Path) -> Mapping[Place, int]:
     return json.loads(path.read_text())
 
 
+def moment_in(visits: Mapping[Place, int], function: str, number: int, part: float = 0.5) -> Moment:
+    """A moment when ``file:function`` was just called, after ``part`` of all its calls."""
+    place = next(place for place in visits if place.startswith(f"{function}:") and place.endswith(":call"))
+    return Moment(place, max(1, round(part * visits[place])), number)
+
+
 def draw(random: random.Random, visits: Mapping[Place, int], number: int = signal.SIGKILL) -> Moment:
     """A moment: as often any moment of the run as any of its places."""
-    places = list(visits)
-    weights = list(visits.values()) if random.random() < 0.5 else None
+    places = sorted(visits)
+    weights = [visits[place] for place in places] if random.random() < 0.5 else None
     place = random.choices(places, weights)[0]
     return Moment(place, random.randint(1, visits[place]), number)

@@ -13,8 +13,8 @@ _RUN = {".lock", "config.json", "selection.json", "coreset.npz", "history.csv", 
 
 
 def outcome(save_path: Path) -> dict[str, Any]:
-    """All that the runs came to, but for what they took: settings, coreset, history, summary."""
-    return {path.parent.name: _run(path.parent) for path in sorted(save_path.glob("*/config.json"))}
+    """All that the finished runs came to, but for what they took: settings, coreset, history, summary."""
+    return {path.parent.name: _run(path.parent) for path in sorted(save_path.glob("*/summary.json"))}
 
 
 def _run(folder: Path) -> dict[str, Any]:
@@ -38,4 +38,4 @@ def litter(save_path: Path, *, set_aside: bool = False) -> list[str]:
 
 def _is_stray(path: Path) -> bool:
     in_run = path.is_file() and (path.parent / "config.json").exists()
-    return in_run and path.name.removesuffix(".damaged") not in _RUN
+    return in_run and path.suffix != ".damaged" and path.name not in _RUN

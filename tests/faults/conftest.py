@@ -1,0 +1,12 @@
+"""What several tests of faults compare with."""
+
+from __future__ import annotations
+
+import pytest
+from stories import UNIFORM, Undisturbed
+
+
+@pytest.fixture(scope="session")
+def uniform(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """A run without a proxy, left alone."""
+    return Undisturbed.of(UNIFORM, tmp_path_factory.mktemp("uniform"))
