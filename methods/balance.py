@@ -75,7 +75,8 @@ def select(
     context = Context(seed, device, memory_budget)
     if not balance:
         return _joined([np.arange(len(evidence))], [world.lead(method.pick, evidence, budgets[-1], context)])
-    members = {label: (evidence.labels == label).nonzero()[:, 0] for label in budgets}
+    counts = evidence.labels.unique(return_counts=True)[1].tolist()
+    members = dict(zip(budgets, evidence.labels.argsort(stable=True).split(counts), strict=True))
     labels = list(budgets)
     mine = [labels[place] for place in world.deal([len(members[label]) for label in labels])]
     picks = method.pick_classes(

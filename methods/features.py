@@ -17,6 +17,7 @@ from torch import Tensor
 from utils.errors import UserError
 
 _EQUAL = 1e-9  # variances this close, relatively, are equal
+_CLASSES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +95,8 @@ def curvature_coordinates(features: Features, num_dims: int) -> Tensor:
     p = features.probabilities()
     s = p * complements(p)  # [n, C]
     w = features.augmented().square_()  # [n, d + 1]
-    variance = product_variance(s, w).flatten()  # [C·(d + 1)]
-    refuse_overflow(variance)
-    coordinates = _largest(variance, min(num_dims, len(variance)))  # [K]
+    count = min(num_dims, s.shape[1] * w.shape[1])
+    coordinates = _largest(_largest_variances(s, w, count).flatten(), count)  # [K]
     rows, columns = coordinates // w.shape[1], coordinates % w.shape[1]
     return s[:, rows] * w[:, columns]  # [n, K]
 
@@ -116,6 +116,30 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
     ab, asb, s2b2 = a.mT @ b / n, (a * s).mT @ b / n, s.square().mT @ b.square() / n  # [..., C, m] each
     a2 = a.square().mean(dim=-2, keepdim=True).mT  # [..., C, 1]
     return w_mean.square() * a2 + 2 * w_mean * asb + s2b2 - ab.square()
+
+
+def _largest_variances(s: Tensor, w: Tensor, count: int) -> Tensor:
+    """``product_variance``, with −∞ for classes that cannot have one of the ``count`` largest, [C, d + 1].
+
+    Var(s_c·w_k) ≤ E[s_c²·w_k²] ≤ √(E[s_c⁴]·E[w_k⁴]); only a few of many classes have probabilities that vary.
+    """
+    bounds = _root_mean_fourth_power(s) * _root_mean_fourth_power(w).amax()  # [C]
+    bounds, order = bounds.sort(descending=True)
+    variance = s.new_full((s.shape[1], w.shape[1]), -torch.inf)
+    largest = s.new_empty(0)  # at most ``count`` so far
+    for bound, classes in zip(bounds[::_CLASSES_AT_ONCE].tolist(), order.split(_CLASSES_AT_ONCE), strict=True):
+        if len(largest) == count and bound < (1 - _EQUAL) * float(largest.amin()):
+            break
+        part = product_variance(s[:, classes], w)
+        refuse_overflow(part)
+        variance[classes] = part
+        known = torch.cat([largest, part.flatten()])
+        largest = known.topk(min(count, len(known))).values
+    return variance
+
+
+def _root_mean_fourth_power(values: Tensor) -> Tensor:
+    return values.square().square_().mean(dim=0).sqrt_()
 
 
 def refuse_overflow(values: Tensor) -> None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import torch
 
 from methods.set_functions import SetFunction
-from methods.threads import at_most
+from methods.threads import small_steps
 from utils.seeding import derive_seed
 
 _DELTA = 0.1  # stochastic greedy's failure probability: it samples n/k · ln(1/δ) candidates a pick
@@ -53,22 +54,17 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
     """
     picked: list[int] = []
     gains: list[float] = []
-    heap = _heap(function)
-    with _small_steps(function):
-        for _ in range(budget):
-            fresh: list[tuple[float, int]] = []
-            threshold, width = -math.inf, _BATCH
-            while heap and -heap[0][0] >= threshold:
-                batch = _pop(heap, width, threshold)
-                fresh += zip(_evaluate(function, batch), batch, strict=True)
-                threshold = max(fresh)[0] - function.tolerance
-                width = min(2 * width, function.matrix.rows_at_once)
-            pick = min(j for gain, j in fresh if gain >= threshold)
-            for gain, j in fresh:
-                if j == pick:
-                    _take(function, pick, gain, picked, gains)
-                else:
-                    heapq.heappush(heap, (-gain, j))
+    bounds = _Bounds(function)
+    for _ in range(budget):
+        fresh: list[tuple[float, int]] = []
+        threshold, width = -math.inf, _BATCH
+        while stale := bounds.pop(threshold, width):
+            fresh += _evaluate(function, [j for _, j in stale])
+            threshold = max(fresh)[0] - function.tolerance
+            width = min(2 * width, function.matrix.rows_at_once)
+        gain, pick = min((each for each in fresh if each[0] >= threshold), key=itemgetter(1))
+        bounds.push(each for each in fresh if each[1] != pick)
+        _take(function, pick, gain, picked, gains)
     return _picks(picked, gains)
 
 
@@ -79,14 +75,13 @@ def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Pick
     random = np.random.default_rng(derive_seed(seed, "stochastic greedy"))
     available = np.ones(function.n, dtype=bool)
     size = math.ceil(function.n / max(budget, 1) * math.log(1 / _DELTA))
-    with _small_steps(function):
-        for _ in range(budget):
-            left = np.flatnonzero(available)
-            sample = np.sort(random.choice(left, size=min(size, len(left)), replace=False))
-            current = np.array(_evaluate(function, sample.tolist()))
-            pick = int(sample[current >= current.max() - function.tolerance][0])
-            _take(function, pick, float(current[sample == pick][0]), picked, gains)
-            available[pick] = False
+    for _ in range(budget):
+        left = np.flatnonzero(available)
+        sample = np.sort(random.choice(left, size=min(size, len(left)), replace=False))
+        current = np.array(_evaluate(function, sample.tolist()))[:, 0]
+        pick = int(sample[current >= current.max() - function.tolerance][0])
+        _take(function, pick, float(current[sample == pick][0]), picked, gains)
+        available[pick] = False
     return _picks(picked, gains)
 
 
@@ -97,17 +92,18 @@ def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -
     """
     picked: list[int] = []
     gains: list[float] = []
-    heap = _heap(function)
-    with _small_steps(function):
-        for _ in range(budget):
-            while True:
-                (j,) = _pop(heap, 1, -math.inf)
-                (gain,) = _evaluate(function, [j])
-                bound = -heap[0][0] if heap else -math.inf
-                if gain >= (_ACCEPTANCE * bound if bound > 0 else bound):
-                    break
-                heapq.heappush(heap, (-gain, j))
-            _take(function, j, gain, picked, gains)
+    bounds = _Bounds(function)
+    for _ in range(budget):
+        while True:
+            tied = bounds.pop(bounds.highest() - function.tolerance)
+            j = min(j for _, j in tied)
+            bounds.push(each for each in tied if each[1] != j)
+            (evaluated,) = _evaluate(function, [j])
+            gain, bound = evaluated[0], bounds.highest()
+            if gain >= (_ACCEPTANCE * bound if bound > 0 else bound) - function.tolerance:
+                break
+            bounds.push([evaluated])
+        _take(function, j, gain, picked, gains)
     return _picks(picked, gains)
 
 
@@ -120,27 +116,38 @@ GREEDIES: dict[str, Greedy] = {
 }
 
 
-def _small_steps(function: SetFunction) -> AbstractContextManager[None]:
-    """One thread where the matrix is held: a few of its rows are through before others have started."""
-    return nullcontext() if function.matrix.held is None else at_most(1)
+class _Bounds:
+    """Candidates by the last gain (gain, j) known of each, which bounds the next one; the highest come first."""
+
+    def __init__(self, function: SetFunction) -> None:
+        self.heap = [(-gain, j) for j, gain in enumerate(function.all_gains().tolist())]
+        heapq.heapify(self.heap)
+
+    def highest(self) -> float:
+        """The largest bound; of no candidates −∞."""
+        return -self.heap[0][0] if self.heap else -math.inf
+
+    def pop(self, least: float, count: int | None = None) -> list[tuple[float, int]]:
+        """Take out the candidates, at most ``count``, whose bound is at least ``least``."""
+        taken: list[tuple[float, int]] = []
+        while self.heap and -self.heap[0][0] >= least and len(taken) != count:
+            negative, j = heapq.heappop(self.heap)
+            taken.append((-negative, j))
+        return taken
+
+    def push(self, evaluated: Iterable[tuple[float, int]]) -> None:
+        """Put candidates back with new bounds."""
+        for gain, j in evaluated:
+            heapq.heappush(self.heap, (-gain, j))
 
 
-def _heap(function: SetFunction) -> list[tuple[float, int]]:
-    heap = [(-gain, j) for j, gain in enumerate(function.all_gains().tolist())]
-    heapq.heapify(heap)
-    return heap
-
-
-def _pop(heap: list[tuple[float, int]], width: int, threshold: float) -> list[int]:
-    batch: list[int] = []
-    while heap and len(batch) < width and -heap[0][0] >= threshold:
-        batch.append(heapq.heappop(heap)[1])
-    return batch
-
-
-def _evaluate(function: SetFunction, candidates: list[int]) -> list[float]:
+def _evaluate(function: SetFunction, candidates: list[int]) -> list[tuple[float, int]]:
+    """The gain now of each of ``candidates``, (gain, j)."""
     groups = torch.tensor(candidates, device=function.device).split(function.matrix.rows_at_once)
-    return [gain for group in groups for gain in function.gains(group).tolist()]
+    held = function.matrix.held is not None
+    with small_steps(len(candidates) * function.n) if held else nullcontext():
+        gains = [gain for group in groups for gain in function.gains(group).tolist()]
+    return list(zip(gains, candidates, strict=True))
 
 
 def _take(function: SetFunction, pick: int, gain: float, picked: list[int], gains: list[float]) -> None:

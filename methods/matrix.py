@@ -14,7 +14,7 @@ from methods.features import refuse_overflow
 
 _DEFAULT_SHARE = 0.5  # of the free memory
 _WORKING_COPIES = 5  # float64 temporaries of a block that computing it takes
-_CPU_BAND, _BAND = 256, 2048  # rows computed at once: on a CPU few enough for its cache
+_LEAST_BAND, _CPU_BAND, _BAND = 8, 256, 2048  # rows computed at once: on a CPU few enough for its cache
 
 
 class PairwiseMatrix:
@@ -40,7 +40,8 @@ class PairwiseMatrix:
         budget = allowance(memory_budget, self.device)
         row_bytes = max(self.n * self.dtype.itemsize, 1)
         band = _CPU_BAND if self.device.type == "cpu" else _BAND
-        self.rows_at_once = max(1, min(band, self.n, budget // 4 // (row_bytes + _WORKING_COPIES * 8 * self.n)))
+        fitting = budget // 4 // (row_bytes + _WORKING_COPIES * 8 * self.n)
+        self.rows_at_once = min(self.n, band, max(_LEAST_BAND, fitting))
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= budget:
             self.held = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)

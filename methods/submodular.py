@@ -58,6 +58,8 @@ class SetFunctionMethod(Method):
     def pick_classes(
         self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
     ) -> list[Picks]:
+        if not contexts:
+            return []
         device, room = contexts[0].device, contexts[0].memory_budget
         if device.type == "cpu":
             return pick_side_by_side(self, classes, budgets, contexts)
