@@ -67,7 +67,7 @@ def compilation(enabled: bool) -> Iterator[None]:
     except RuntimeError as error:
         if not (enabled and isinstance(error, torch._dynamo.exc.TorchDynamoException)):
             raise
-        reason = str(error).partition("\n")[0]
+        reason = " ".join(str(error).partition("\n\n")[0].split())
         raise UserError(f"--compile failed: {reason}; install a C++ compiler (g++), or leave --compile out") from error
 
 
@@ -96,6 +96,8 @@ def peak_memory(device: torch.device) -> int:
     """The most bytes that this process has held: on the GPU where it computes on one, else resident in RAM."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if kilobytes := _field(Path("/proc/self/status"), "VmHWM"):  # getrusage counts who started this process too
+        return int(kilobytes.split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -110,9 +112,10 @@ def describe_device(device: torch.device, processes: int = 1) -> str:
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return _field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine()
+
+
+def _field(path: Path, name: str) -> str | None:
+    """What stands after ``name:`` in one of Linux's descriptions; None where there is no such file or line."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)

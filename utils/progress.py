@@ -20,7 +20,7 @@ class Progress:
 
     def __init__(self, label: str, total: int, print_freq: int = 100, done: int = 0) -> None:
         self.label, self.total, self.print_freq, self.done = label, total, max(1, print_freq), done
-        self.note = ""
+        self.note = self.line = ""
         self.printed = done
         self.printed_at = time.monotonic()
         self.bar = tqdm(total=total, initial=done, desc=label, leave=False) if sys.stderr.isatty() else None
@@ -58,4 +58,7 @@ class Progress:
 
     def _print(self) -> None:
         self.printed, self.printed_at = self.done, time.monotonic()
-        print(f"{self.label}: {self.done}/{self.total} {self.note}".rstrip(), file=sys.stderr, flush=True)
+        line = f"{self.label}: {self.done}/{self.total} {self.note}".rstrip()
+        if line != self.line:
+            print(line, file=sys.stderr, flush=True)
+        self.line = line

@@ -63,12 +63,3 @@ def test_a_second_call_keeps_what_is_finished(shared, commands: Commands):
     again = commands.main(FLAGS, save_path=str(folder))
     assert again.status == 0
     assert again.out == first.stdout
-
-
-def test_a_mistake_is_told_once(tmp_path):
-    done = torchrun("--dataset", "Digits", "--model", "MPL", "--save_path", str(tmp_path))
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert "MPL" in lines[0]
-    assert list(tmp_path.iterdir()) == []
