@@ -21,7 +21,6 @@ from utils.seeding import derive_seed
 
 _DELTA = 0.1  # stochastic greedy's failure probability: it samples n/k · ln(1/δ) candidates a pick
 _ACCEPTANCE = 0.9  # approximate-lazy greedy takes a fresh gain of this share of the next bound
-_BATCH = 4  # candidates that lazy greedy evaluates at first
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +53,12 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
     """
     picked: list[int] = []
     gains: list[float] = []
-    bounds = _Bounds(function)
+    bounds = _Bounds(function, picked)
     for _ in range(budget):
+        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew is one pass
+            bounds = _Bounds(function, picked)
         fresh: list[tuple[float, int]] = []
-        threshold, width = -math.inf, _BATCH
+        threshold, width = -math.inf, function.matrix.batch
         while stale := bounds.pop(threshold, width):
             fresh += _evaluate(function, [j for _, j in stale])
             threshold = max(fresh)[0] - function.tolerance
@@ -92,8 +93,10 @@ def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -
     """
     picked: list[int] = []
     gains: list[float] = []
-    bounds = _Bounds(function)
+    bounds = _Bounds(function, picked)
     for _ in range(budget):
+        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew is one pass
+            bounds = _Bounds(function, picked)
         while True:
             tied = bounds.pop(bounds.highest() - function.tolerance)
             j = min(j for _, j in tied)
@@ -119,8 +122,8 @@ GREEDIES: dict[str, Greedy] = {
 class _Bounds:
     """Candidates by the last gain (gain, j) known of each, which bounds the next one; the highest come first."""
 
-    def __init__(self, function: SetFunction) -> None:
-        self.heap = [(-gain, j) for j, gain in enumerate(function.all_gains().tolist())]
+    def __init__(self, function: SetFunction, picked: list[int]) -> None:
+        self.heap = [(-gain, j) for j, gain in enumerate(function.all_gains().tolist()) if j not in picked]
         heapq.heapify(self.heap)
 
     def highest(self) -> float:

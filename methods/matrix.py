@@ -29,6 +29,7 @@ class PairwiseMatrix:
         sums: of each row, float64 [n], before any rounding to ``dtype``.
         maximum: the largest value.
         rows_at_once: how many rows may be asked for at once.
+        batch: how many are worth asking for where one may do: computing them costs a pass over the factors.
 
     Raises:
         UserError: distances that overflow their dtype.
@@ -45,6 +46,7 @@ class PairwiseMatrix:
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= budget:
             self.held = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
+        self.batch = 16 if self.held is None else 4
         self.sums, self.maximum = self._survey()
         self.cached_rows = 0 if self.held is not None else budget // 2 // row_bytes
         self.cache: OrderedDict[int, Tensor] = OrderedDict()
@@ -68,14 +70,18 @@ class PairwiseMatrix:
         """One row, [n]."""
         return self.rows(torch.tensor([i], device=self.device))[0]
 
-    def bands(self) -> list[Tensor]:
-        """Indices of all rows, in groups that may be asked for at once."""
-        return list(torch.arange(self.n, device=self.device).split(self.rows_at_once))
-
-    def band(self, indices: Tensor) -> Tensor:
-        """Consecutive rows (int64 [m]) for a pass over everything, which would only flush the cache, [m, n]."""
-        rows = slice(int(indices[0]), int(indices[-1]) + 1)
-        return self.held[rows] if self.held is not None else self.distance.block(rows, slice(0, self.n))
+    def sums_of_minima(self, limits: Tensor) -> Tensor:
+        """Σ_i min(limit_i, D_ij) for every j, float64 [n], in one pass over everything; ``limits`` is [n]."""
+        if self.held is not None:
+            bands = self.held.split(self.rows_at_once)
+            return torch.cat([torch.minimum(band, limits).sum(dim=1, dtype=torch.float64) for band in bands])
+        sums = torch.zeros_like(self.sums)
+        for rows, exact in self.distance.triangle(self.rows_at_once):
+            band = exact.to(self.dtype)  # [r, n − rows.start]
+            beyond = band[:, len(band) :]  # [r, n − rows.stop]
+            sums[rows] += torch.minimum(band, limits[rows.start :]).sum(dim=1, dtype=torch.float64)
+            sums[rows.stop :] += torch.minimum(beyond, limits[rows, None]).sum(dim=0, dtype=torch.float64)
+        return sums
 
     def offset(self) -> float:
         """What similarities are less distances: the distance's own offset, or its maximum."""

@@ -69,16 +69,11 @@ class FacilityLocation(SetFunction):
     def gains(self, candidates: Tensor) -> Tensor:
         if self.nearest is None:
             return self.total - self.matrix.sums[candidates]
-        return self._gains_of(self.matrix.rows(candidates), self.nearest)
+        rows = self.matrix.rows(candidates)
+        return self.total - torch.minimum(rows, self.nearest, out=rows).sum(dim=1, dtype=torch.float64)  # [m]
 
     def all_gains(self) -> Tensor:
-        if self.nearest is None:
-            return self.total - self.matrix.sums
-        bands = self.matrix.bands()
-        return torch.cat([self._gains_of(self.matrix.band(band), self.nearest) for band in bands])
-
-    def _gains_of(self, rows: Tensor, nearest: Tensor) -> Tensor:
-        return self.total - torch.minimum(rows, nearest).sum(dim=1, dtype=torch.float64)  # [m]
+        return self.total - (self.matrix.sums if self.nearest is None else self.matrix.sums_of_minima(self.nearest))
 
     def add(self, candidate: int) -> None:
         row = self.matrix.row(candidate)
