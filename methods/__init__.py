@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from numbers import Integral, Real
 from typing import Any
 
 from methods.adacore import AdaCore
@@ -48,6 +49,13 @@ METHODS: dict[str, type[Method]] = {
     "DeepFool": DeepFool,
 }
 
+_KINDS: dict[type, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "an integer"),
+    float: (Real, "a number"),
+    str: (str, "a name"),
+}
+
 
 def option_names(name: str) -> tuple[str, ...]:
     """The options that method ``name`` takes."""
@@ -61,11 +69,14 @@ def make_method(name: str, **options: Any) -> Method:
         UserError: an unknown method or option, or a value that an option cannot take.
     """
     name = choose("method", name, METHODS)
-    allowed = option_names(name)
-    for option in options:
-        if option not in allowed:
-            takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+    defaults = {field.name: field.default for field in dataclasses.fields(METHODS[name])}  # type: ignore[arg-type]
+    for option, value in options.items():
+        if option not in defaults:
+            takes = f"it takes {', '.join(defaults)}" if defaults else "it takes none"
             raise UserError(f"{name} has no option {option!r}; {takes}")
+        kind, expected = _KINDS[type(defaults[option])]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(f"{option} of {name} is {expected}, not {value!r}")
     return METHODS[name](**options)
 
 
@@ -109,10 +120,7 @@ def select_coreset(
     chosen = make_method(method, **options)
     features = None if embeddings is None and logits is None else Features.of(embeddings, logits, labels)
     held_out = None if validation is None else Features.of(*validation)
-    evidence = Evidence(
-        as_labels(labels) if features is None else features.labels,
-        features,
-        held_out,
-        None if scores is None else as_scores(scores, len(labels)),
-    )
+    y = as_labels(labels) if features is None else features.labels
+    ranked_by = None if scores is None else as_scores(scores, len(y))
+    evidence = Evidence(y, features, held_out, ranked_by)
     return select(chosen, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 from torch import Tensor
@@ -27,7 +28,7 @@ def budgets_for(labels: Tensor, fraction: float, balance: bool) -> dict[int, int
         UserError: a fraction outside (0, 1], or one that leaves a class with nothing (names the smallest
             that works).
     """
-    if not (isinstance(fraction, float | int) and 0 < fraction <= 1):
+    if not (isinstance(fraction, Real) and 0 < fraction <= 1):
         raise UserError(f"fraction {fraction} is outside (0, 1]; 0.1 keeps one sample in ten")
     if not len(labels):
         raise UserError("there are no samples to select from")

@@ -42,7 +42,7 @@ class Features:
             UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C).
         """
         z = _matrix("embeddings", embeddings)
-        f = _matrix("logits", logits).to(device=z.device, dtype=z.dtype)
+        f = _matrix("logits", logits).to(z.device)
         y = as_labels(labels).to(z.device)
         if not len(z) == len(f) == len(y):
             raise UserError(f"embeddings, logits and labels differ in length: {len(z)}, {len(f)} and {len(y)} samples")
@@ -166,9 +166,10 @@ def as_labels(labels: Any) -> Tensor:
     y = _tensor("labels", labels)
     if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise UserError(f"labels are one row of integers, not {y.dtype} {list(y.shape)}")
+    y = y.long()
     if len(y) and int(y.min()) < 0:
         raise UserError(f"labels start at 0; found {int(y.min())}")
-    return y.long()
+    return y
 
 
 def as_scores(scores: Any, n: int) -> Tensor:
@@ -187,17 +188,25 @@ def _matrix(name: str, values: Any) -> Tensor:
     matrix = _tensor(name, values)
     if matrix.ndim != 2 or not matrix.is_floating_point():
         raise UserError(f"{name} are a matrix of floating-point numbers, not {matrix.dtype} {list(matrix.shape)}")
-    if not bool(torch.isfinite(matrix).all()):
-        bad = (~torch.isfinite(matrix)).any(dim=1).nonzero().flatten()
+    matrix = matrix.detach().to(torch.float64 if matrix.dtype == torch.float64 else torch.float32)
+    if matrix.numel() and not all(bool(end.isfinite()) for end in matrix.aminmax()):
+        low, high = matrix.aminmax(dim=1)
+        bad = (~(low.isfinite() & high.isfinite())).nonzero()
         raise UserError(f"{name} hold NaN or infinite values, the first in sample {int(bad[0])}")
-    return matrix.detach().to(torch.promote_types(matrix.dtype, torch.float32))
+    return matrix
 
 
 def _tensor(name: str, values: Any) -> Tensor:
+    if values is None:
+        raise UserError(f"{name} are missing")
     if isinstance(values, Tensor):
+        if values.layout != torch.strided:
+            raise UserError(f"{name} are a sparse tensor; make it dense first")
         return values
     try:
         array = np.ascontiguousarray(values)
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} are not numbers in rows of equal length: {error}") from error
+        array = array.astype(array.dtype.newbyteorder("="), copy=not array.flags.writeable)
+        return torch.from_numpy(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{name} are not numbers in rows of equal length: {reason}") from error
