@@ -45,7 +45,7 @@ def main() -> None:
         device = pick_device(settings.execution.gpu, world.local_rank)
         folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
         if world.first:
-            report(folders, Path(settings.execution.save_path) / "cross_networks.png")
+            report(folders, folders[0].parent / "cross_networks.png")
 
 
 def report(folders: Sequence[Path], picture: Path) -> None:
