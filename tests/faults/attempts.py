@@ -6,6 +6,7 @@ it is called in the fork before the script starts, and may return what is to be 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import multiprocessing
@@ -55,12 +56,29 @@ def forks() -> ForkServerContext:
 
 
 class Attempt:
-    """One command line, ``<script>.py <flags>``, started in a fork at once."""
+    """One command line, ``<script>.py <flags>``, started in a fork at once; as a context manager it is killed after."""
 
     def __init__(self, command: str, hook: Hook | None = None) -> None:
         self.printed = tempfile.TemporaryDirectory()
         self.process = forks().Process(target=_run, args=(shlex.split(command), hook, self.printed.name))
         self.process.start()
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ValueError):  # closed already
+            self.process.kill()
+            self.process.join()
+
+    def is_stopped(self) -> bool:
+        """Whether it is held by SIGSTOP."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     def kill_after(self, seconds: float) -> Ended:
         """How it ended where it is killed after so many seconds, unless it ends before."""
@@ -95,6 +113,7 @@ def attempt(command: str, hook: Hook | None = None) -> Ended:
 def _run(arguments: Sequence[str], hook: Hook | None, printed: str) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(Path(printed) / name, os.O_WRONLY | os.O_CREAT), descriptor)
+    multiprocessing.set_start_method(None, force=True)  # that of a program started by itself
     sys.argv = list(arguments)
     script = importlib.import_module(arguments[0].removesuffix(".py"))
     run_main = importlib.import_module("utils.cli").run_main

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from stories import UNIFORM, Undisturbed
+from stories import COMMANDS, UNIFORM, Undisturbed
 
 
 @pytest.fixture(scope="session")
 def uniform(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """A run without a proxy, left alone."""
     return Undisturbed.of(UNIFORM, tmp_path_factory.mktemp("uniform"))
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """A run with all stages, left alone."""
+    return Undisturbed.of(COMMANDS["LCMat"], tmp_path_factory.mktemp("told"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from attempts import attempt
+from attempts import Hook, attempt
 
 ROOT = Path(__file__).resolve().parents[2]
 _BELOW = {"tempfile.py", "pathlib.py", "os.py"}  # whose system calls make, rename and delete files for the project
@@ -52,11 +52,15 @@ def _file(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Moment:
-    """The n-th visit of a place, from 1; as a hook, ``number`` is the signal that arrives then."""
+    """The n-th visit of a place, from 1; as a hook, ``number`` is the signal that arrives then.
+
+    It arrives at all processes of the run where it leads their ``group``.
+    """
 
     place: Place
     visit: int
     number: int = signal.SIGKILL
+    group: bool = False
 
     def __call__(self) -> None:
         visits = 0
@@ -65,7 +69,7 @@ class Moment:
             nonlocal visits
             visits += place == self.place
             if place == self.place and visits == self.visit:
-                os.kill(os.getpid(), self.number)
+                (os.killpg if self.group else os.kill)(os.getpid(), self.number)
 
         Watch(visited)
 
@@ -87,10 +91,11 @@ class _Count:
         return write
 
 
-def visits(command: str, folder: Path) -> Mapping[Place, int]:
-    """How often an undisturbed run visits each place."""
+def visits(command: str, folder: Path, around: Callable[[Hook], Hook] | None = None) -> Mapping[Place, int]:
+    """How often an undisturbed run visits each place; ``around`` makes further hooks of one."""
     path = folder / "visits.json"
-    ended = attempt(command, _Count(path))
+    count = _Count(path)
+    ended = attempt(command, around(count) if around else count)
     assert ended.status == 0, ended.err
     return json.loads(path.read_text())
 

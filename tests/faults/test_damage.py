@@ -12,7 +12,7 @@ import pytest
 from attempts import attempt
 from moments import moment_in
 from outcomes import litter, outcome
-from stories import SMALL, Undisturbed
+from stories import Undisturbed
 
 from methods.coreset import Coreset
 from utils.checkpoint import load_checkpoint, save_checkpoint
@@ -24,11 +24,6 @@ KILLED = {
     "selection": ("methods/balance.py:select", 1.0),
     "retraining": ("utils/training.py:_step", 1.0),
 }
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return Undisturbed.of(f"main.py {SMALL}", tmp_path_factory.mktemp("told"))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +47,7 @@ def flipped(content: bytes, position: float, bit: int) -> bytes:
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda content: content[: len(content) // 2],
     "emptied": lambda content: b"",
-    "a bit flipped": lambda content: flipped(content, 0.4, 0),
+    "a bit flipped": lambda content: flipped(content, 0.02, 0),
     "zeroed": lambda content: content[:-64] + bytes(64),
 }
 DAMAGED = [
