@@ -12,6 +12,7 @@ import importlib
 import multiprocessing
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -114,6 +115,7 @@ def _run(arguments: Sequence[str], hook: Hook | None, printed: str) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(Path(printed) / name, os.O_WRONLY | os.O_CREAT), descriptor)
     multiprocessing.set_start_method(None, force=True)  # that of a program started by itself
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
     sys.argv = list(arguments)
     script = importlib.import_module(arguments[0].removesuffix(".py"))
     run_main = importlib.import_module("utils.cli").run_main

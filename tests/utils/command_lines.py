@@ -15,7 +15,7 @@ METHODS = (
     MethodInfo("Uniform", needs_proxy=False),
     MethodInfo("Full", needs_proxy=False, whole=True),
     MethodInfo("Uncertainty", ("uncertainty",)),
-    MethodInfo("Glister", ("greedy", "lr")),
+    MethodInfo("Glister", ("greedy", "eta")),
     MethodInfo("kCenterGreedy", ("pretrained",), proxy_unless="pretrained"),
     MethodInfo("Cal", ("pretrained", "neighbours")),
     MethodInfo(

@@ -48,7 +48,7 @@ TABLE = [
     ),
     ("--selection Uncertainty --uncertainty", "selection.options.uncertainty", "Entropy", "margin", "Margin"),
     ("--selection Cal --pretrained", "selection.options.pretrained", False, "y", True),
-    ("--selection Glister --lr", "selection.options.lr", 0.1, "0.2", 0.2),
+    ("--selection Glister --lr", "selection.options.eta", 0.1, "0.2", 0.2),
     ("--selection_epochs -se", "selection.proxy.epochs", 40, "3", 3),
     ("--selection_batch -sb", "selection.proxy.batch", 256, "32", 32),
     ("--selection_optimizer -so", "selection.proxy.optimizer.name", "SGD", "adamw", "AdamW"),
@@ -122,7 +122,11 @@ def split(flag: str) -> tuple[str, list[str]]:
 
 def test_the_table_misses_no_flag():
     tabled = {name for row in TABLE for name in split(row[0])[1]}
-    assert {name for member in MEMBERS for name in member.names.split()} - tabled == {"--backpack", "--gpu"}
+    assert {name for member in MEMBERS for name in member.names.split()} - tabled == {
+        "--backpack",
+        "--features",
+        "--gpu",
+    }
 
 
 @pytest.mark.parametrize("text", ["yes", "true", "t", "y", "1", "YES", "True", "T", "Y", ""])
@@ -144,7 +148,7 @@ def test_the_published_deepcore_command(capsys, monkeypatch):
     assert found.data.data_path == "/home/someone/datasets"
     assert found.selection.method == "Glister"
     assert found.selection.model == "ResNet18"
-    assert found.selection.options == {"greedy": "LazyGreedy", "lr": 0.1}
+    assert found.selection.options == {"greedy": "LazyGreedy", "eta": 0.1}
     assert (found.selection.proxy.epochs, found.selection.proxy.batch) == (10, 128)
     assert found.training == TrainingConfig(batch=128)
     assert (found.execution.workers, found.execution.save_path) == (10, "result")
@@ -244,3 +248,13 @@ def test_each_flag_is_explained_in_its_own_words():
         twins = {flag.name, f"selection_{flag.name}", flag.name.removeprefix("selection_")}
         assert len(flag.help) > 10
         assert flag.help not in {other.help for other in MEMBERS if other.name not in twins}
+
+
+def test_features_from_a_file_stand_in_for_the_proxy(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"features")
+    (tmp_path / "b.npz").write_bytes(b"others")
+    first, second = (read(f"--features {tmp_path / name}") for name in ("a.npz", "b.npz"))
+    assert (first.selection.model, first.selection.proxy) == (None, None)
+    assert first.execution.features == str(tmp_path / "a.npz")
+    assert first.selection.features != second.selection.features
+    assert read("").selection.features is None
