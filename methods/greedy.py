@@ -55,7 +55,7 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
     gains: list[float] = []
     bounds = _Bounds(function, picked)
     for _ in range(budget):
-        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew is one pass
+        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew in one pass
             bounds = _Bounds(function, picked)
         fresh: list[tuple[float, int]] = []
         threshold, width = -math.inf, function.matrix.batch
@@ -95,7 +95,7 @@ def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -
     gains: list[float] = []
     bounds = _Bounds(function, picked)
     for _ in range(budget):
-        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew is one pass
+        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew in one pass
             bounds = _Bounds(function, picked)
         while True:
             tied = bounds.pop(bounds.highest() - function.tolerance)

@@ -15,7 +15,6 @@ from methods.matrix import PairwiseMatrix
 
 RELATIVE_TOLERANCE = 1e-9
 ABSOLUTE_TOLERANCE = 1e-12
-_HEADROOM = 1 + 1e-6
 _LEAST_VARIANCE = 1e-12  # of the largest
 
 
@@ -54,13 +53,10 @@ class FacilityLocation(SetFunction):
     """f(A) = Σ_i max(0, max_{j∈A} S_ij); its gain is Σ_i max(0, S_ij − current_i).
 
     In distances: Σ_i max(0, nearest_i − D_ij) = Σ_i nearest_i − Σ_i min(nearest_i, D_ij), where nearest_i starts
-    at the offset. The picks do not depend on it. Where the distance names none, it is a little above the largest,
-    so that rounding to the matrix's dtype never takes a gain above an earlier one.
+    at the offset. The picks do not depend on it.
     """
 
     def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
-        if offset is None and matrix.distance.offset is None:
-            offset = matrix.offset() * _HEADROOM
         super().__init__(matrix, offset)
         self.tolerance = matrix.distance.rounding
         self.nearest: Tensor | None = None  # [n]
