@@ -1,0 +1,108 @@
+"""The part of the training benchmark that needs a GPU: throughput, short runs, and the table made of them."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+import nets
+from utils.config import OptimizerConfig, TrainingConfig
+from utils.data import Data, DataSpec, MemoryImages
+from utils.device import describe_device, finish_queued_work, pick_device
+from utils.task import Machine, Outcome, Task
+from utils.training import Training
+
+CLASSES, SIDE = 10, 32
+POOL, TEST = 50_000, 10_000
+FRACTIONS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.3)
+SEEDS = 3
+EPOCHS, PROXY_EPOCHS = 200, 10
+BATCHES = (128, 512)
+CORESETS = (50, 500, 5000)
+MATRIX = 8192  # side of the matrices whose product gives the peak
+
+
+def gpu_report() -> str:
+    """All of it as markdown, measured on the first GPU with random images of CIFAR-10's shape."""
+    device = pick_device()
+    peak, flops, data = matmul_rate(device), training_flops("ResNet18"), random_data(POOL, TEST)
+    lines = [f"{describe_device(device)}, bfloat16, matrix products at {peak / 1e12:.0f} TFLOP/s", ""]
+    lines += ["| ResNet18, 3×32² | images/s | share of the matrix rate |", "| --- | ---: | ---: |"]
+    train("ResNet18", data, POOL, 1, BATCHES[0], device)  # the first steps choose algorithms
+    for batch in BATCHES:
+        rate = train("ResNet18", data, POOL, 3, batch, device).images_per_second
+        lines.append(f"| batch {batch} | {rate:,.0f} | {rate * flops / peak:.0%} |")
+    lines += ["", f"| ResNet18, {EPOCHS} epochs, batch {BATCHES[0]} | seconds | steps/s |", "| --- | ---: | ---: |"]
+    step_seconds = {}
+    for images in CORESETS:
+        outcome = train("ResNet18", data, images, EPOCHS, BATCHES[0], device)
+        step_seconds[images] = outcome.seconds / outcome.steps
+        lines.append(f"| {images:,} images | {outcome.seconds:.1f} | {outcome.steps / outcome.seconds:.0f} |")
+    seconds = table_seconds(step_seconds)
+    return "\n".join([*lines, "", f"The CIFAR-10 table ({len(FRACTIONS)} × {SEEDS}): about {seconds / 60:.0f} minutes"])
+
+
+def train(name: str, data: Data, images: int, epochs: int, batch: int, device: torch.device) -> Outcome:
+    """A training on the first ``images``, tested every tenth epoch as the sweeps do."""
+    network = nets.build(name, data.spec.channels, CLASSES, data.spec.im_size)
+    config = TrainingConfig(
+        epochs=epochs, batch=batch, optimizer=OptimizerConfig(lr=0.01), test_interval=10, amp=device.type == "cuda"
+    )
+    task, machine = Task(data, data.pool[:images]), Machine(device)
+    training = Training(network, task, config, seed=0, purpose="benchmark", label=f"{name} {images}", machine=machine)
+    return training.run()
+
+
+def table_seconds(step_seconds: dict[int, float]) -> float:
+    """Of the whole table: every run's steps, at the speed of the largest measured coreset that is not larger.
+
+    Args:
+        step_seconds: of the coresets measured, by their images.
+    """
+
+    def retraining(images: int) -> float:
+        measured = max((size for size in step_seconds if size <= images), default=min(step_seconds))
+        return EPOCHS * -(-images // BATCHES[0]) * step_seconds[measured]
+
+    proxy = PROXY_EPOCHS * -(-POOL // BATCHES[0]) * step_seconds[max(step_seconds)]
+    return SEEDS * (proxy + sum(retraining(round(fraction * POOL)) for fraction in FRACTIONS))
+
+
+def random_data(train: int, test: int, side: int = SIDE) -> Data:
+    """Images and labels of CIFAR-10's shape, at random: speed does not ask what is on them."""
+    random = torch.Generator().manual_seed(0)
+
+    def split(n: int) -> MemoryImages:
+        images = torch.randint(256, (n, 3, side, side), dtype=torch.uint8, generator=random)
+        return MemoryImages(images, torch.randint(CLASSES, (n,), generator=random))
+
+    names = tuple(map(str, range(CLASSES)))
+    spec = DataSpec("Random", 3, side, CLASSES, names, (0.5,) * 3, (0.25,) * 3, "crop_flip")
+    return Data(spec, split(train), split(test), torch.arange(train), torch.empty(0, dtype=torch.int64), "random")
+
+
+def training_flops(name: str, side: int = SIDE) -> float:
+    """Floating-point operations of one image's forward and backward pass."""
+    network: nn.Module = nets.build(name, 3, CLASSES, side)
+    x, y = torch.zeros(2, 3, side, side), torch.zeros(2, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(network(x), y).backward()
+    return counter.get_total_flops() / 2
+
+
+def matmul_rate(device: torch.device, side: int = MATRIX, repeats: int = 20) -> float:
+    """Floating-point operations a second of bfloat16 matrix products, the fastest of several."""
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * side**3 / min(_seconds(a, b) for _ in range(repeats))
+
+
+def _seconds(a: Tensor, b: Tensor) -> float:
+    finish_queued_work(a.device)
+    started = time.perf_counter()
+    torch.mm(a, b)
+    finish_queued_work(a.device)
+    return time.perf_counter() - started
