@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -68,7 +69,7 @@ def make_method(name: str, **options: Any) -> Method:
     Raises:
         UserError: an unknown method or option, or a value that an option cannot take.
     """
-    name = choose("method", name, METHODS)
+    name = choose("method", str(name), METHODS)
     defaults = {field.name: field.default for field in dataclasses.fields(METHODS[name])}  # type: ignore[arg-type]
     for option, value in options.items():
         if option not in defaults:
@@ -117,10 +118,25 @@ def select_coreset(
         UserError (a ValueError): an unknown method or option, mismatched lengths, NaN or infinite values, a
             fraction that is out of range or leaves a class empty, or something missing that the method needs.
     """
+    _check_rest(balance, seed, memory_budget, validation)
     chosen = make_method(method, **options)
     features = None if embeddings is None and logits is None else Features.of(embeddings, logits, labels)
     held_out = None if validation is None else Features.of(*validation)
+    if features is not None and held_out is not None:
+        features.check_alike(held_out)
     y = as_labels(labels) if features is None else features.labels
     ranked_by = None if scores is None else as_scores(scores, len(y))
     evidence = Evidence(y, features, held_out, ranked_by)
     return select(chosen, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget)
+
+
+def _check_rest(balance: Any, seed: Any, memory_budget: Any, validation: Any) -> None:
+    """Raise UserError where one of these is of the wrong kind."""
+    if balance not in (True, False):
+        raise UserError(f"balance is True or False, not {balance!r}")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise UserError(f"seed is a whole number from 0, not {seed!r}")
+    if memory_budget is not None and not (isinstance(memory_budget, Real) and 0 <= float(memory_budget) < math.inf):
+        raise UserError(f"memory_budget is a number of bytes or None, not {memory_budget!r}")
+    if validation is not None and not (isinstance(validation, (tuple, list)) and len(validation) == 3):
+        raise UserError("validation is (embeddings, logits, labels) of held-out samples")

@@ -30,23 +30,20 @@ class Coreset:
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
-        if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
             raise UserError(f"a coreset's indices are one row of integers, not {indices.dtype} {list(indices.shape)}")
-        if indices.size and indices.min() < 0:
-            raise UserError(f"a coreset's indices start at 0; found {indices.min()}")
+        if indices.size and not 0 <= indices.min() <= indices.max() <= np.iinfo(np.int64).max:
+            raise UserError(f"a coreset's indices start at 0; found {indices.min()} to {indices.max()}")
         if len(np.unique(indices)) != len(indices):
             raise UserError("a coreset's indices are unique; found repeated ones")
         self._freeze("indices", indices, np.int64)
         if self.weights is not None:
-            weights = np.asarray(self.weights)
-            if weights.shape != indices.shape or not np.isfinite(weights).all() or (weights < 0).any():
-                raise UserError("a coreset's weights are finite, non-negative, and one for each index")
+            weights = _numbers("weights", self.weights, indices)
+            if not ((weights >= 0) & (weights <= np.finfo(np.float32).max)).all():
+                raise UserError("a coreset's weights are finite and non-negative")
             self._freeze("weights", weights, np.float32)
         if self.gains is not None:
-            gains = np.asarray(self.gains)
-            if gains.shape != indices.shape:
-                raise UserError(f"a coreset's gains are one for each index, not {list(gains.shape)}")
-            self._freeze("gains", gains, np.float64)
+            self._freeze("gains", _numbers("gains", self.gains, indices), np.float64)
 
     def _freeze(self, name: str, values: np.ndarray, dtype: type) -> None:
         array: np.ndarray = np.array(values, dtype=dtype)
@@ -87,4 +84,15 @@ class Coreset:
         if "indices" not in arrays:
             held = ", ".join(arrays) or "nothing"
             raise UserError(f"{path} has no array 'indices'; it holds {held}")
-        return cls(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
+        try:
+            return cls(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+
+
+def _numbers(name: str, values: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    array = np.asarray(values)
+    if array.shape != indices.shape or array.dtype.kind not in "buif":
+        found = f"{array.dtype} {list(array.shape)}"
+        raise UserError(f"a coreset's {name} are numbers, one for each of its {len(indices)} indices, not {found}")
+    return array

@@ -53,6 +53,15 @@ class Features:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def check_alike(self, other: Features) -> None:
+        """Raise UserError unless ``other`` has as many columns."""
+        mine, others = ((each.embeddings.shape[1], each.logits.shape[1]) for each in (self, other))
+        if mine != others:
+            raise UserError(
+                f"validation samples have {others[0]} embedding and {others[1]} logit columns, "
+                f"the samples to select from {mine[0]} and {mine[1]}"
+            )
+
     def subset(self, indices: Tensor) -> Features:
         """The features of the samples at ``indices`` (int64 [m])."""
         return Features(self.embeddings[indices], self.logits[indices], self.labels[indices])

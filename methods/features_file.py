@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from methods.features import Features
+from methods.features import Features, as_labels
 from utils.data import Data
 from utils.errors import UserError
 from utils.files import read_npz, remove_leftovers, write_npz
@@ -35,17 +35,19 @@ def load_features(path: Path, data: Data, device: torch.device) -> Features:
     missing = [name for name in _NAMES if name not in arrays]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")
-    features = Features.of(*(torch.from_numpy(arrays[name]).to(device) for name in _NAMES))
-    indices = torch.from_numpy(arrays.get("indices", torch.arange(len(features)).numpy()))
+    try:
+        features = Features.of(*(arrays[name] for name in _NAMES))
+        indices = as_labels(arrays["indices"]) if "indices" in arrays else torch.arange(len(features))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     where = torch.full((len(data.train),), -1)
-    if len(indices) != len(features) or (
-        len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(where)
-    ):
+    if len(indices) != len(features) or (len(indices) and int(indices.max()) >= len(where)):
         raise UserError(f"{path} has {len(features)} samples, the training set of {data.spec.name} {len(where)}")
     where[indices] = torch.arange(len(features))
     rows = where[data.pool]  # [m]
     if bool((rows < 0).any()):
         raise UserError(f"{path} leaves out {int((rows < 0).sum())} of the {len(rows)} images to select from")
-    if not torch.equal(features.labels.cpu()[rows], data.train.labels[data.pool]):
+    if not torch.equal(features.labels[rows], data.train.labels[data.pool]):
         raise UserError(f"{path} has other labels than {data.spec.name}: it is of other data, or in another order")
-    return features.subset(rows.to(device))
+    chosen = features.subset(rows)
+    return Features(chosen.embeddings.to(device), chosen.logits.to(device), chosen.labels.to(device))
