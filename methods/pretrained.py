@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -74,11 +75,13 @@ def _resnet18() -> nn.Module:
     from torchvision import models  # here, because importing it takes seconds
 
     weights = models.ResNet18_Weights.DEFAULT
+    network = models.resnet18()
     try:
-        network = models.resnet18(weights=weights)
-    except (OSError, RuntimeError) as error:  # no network, no room, or a damaged download
+        network.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or a damaged download
+        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"ResNet18's ImageNet weights cannot be had ({error}); fetch {weights.url} into "
+            f"ResNet18's ImageNet weights cannot be had ({reason}); fetch {weights.url} into "
             f"{torch.hub.get_dir()}/checkpoints, or leave --pretrained out"
         ) from error
     network.fc = nn.Identity()

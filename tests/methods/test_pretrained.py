@@ -1,3 +1,4 @@
+import os
 from urllib.error import URLError
 
 import pytest
@@ -32,10 +33,24 @@ class Recorder(nn.Module):
 @pytest.fixture
 def recorder(monkeypatch):
     network = Recorder()
-    asked = []
-    monkeypatch.setattr(torchvision.models, "resnet18", lambda weights: asked.append(weights) or network)
+    monkeypatch.setattr(torchvision.models, "resnet18", lambda: network)
+    weights = torchvision.models.ResNet18_Weights.DEFAULT
+    asked = give(monkeypatch, network.state_dict())
     yield network
-    assert asked == [torchvision.models.ResNet18_Weights.DEFAULT]
+    assert asked == [weights.url]
+
+
+def give(monkeypatch, state):
+    """Let every download give these weights; what was asked for."""
+    asked = []
+
+    def load(url, **options):
+        assert options["weights_only"]
+        asked.append(url)
+        return state
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", load)
+    return asked
 
 
 def batches(pixels, mean, std, size):
@@ -66,8 +81,7 @@ def test_one_channel_becomes_three(recorder):
 
 
 def test_the_real_network_gives_512_numbers_an_image(monkeypatch):
-    resnet18 = torchvision.models.resnet18
-    monkeypatch.setattr(torchvision.models, "resnet18", lambda weights: resnet18(weights=None))
+    give(monkeypatch, torchvision.models.resnet18().state_dict())
     embeddings = pretrained_embeddings(
         batches(torch.rand(1, 3, 8, 8), (0.5,) * 3, (0.5,) * 3, 1), [0.5] * 3, [0.5] * 3, CPU
     )
@@ -78,12 +92,26 @@ def test_the_real_network_gives_512_numbers_an_image(monkeypatch):
     "failure", [URLError("no route to host"), PermissionError("read-only"), RuntimeError("invalid hash value")]
 )
 def test_weights_that_cannot_be_had_are_one_clear_line(monkeypatch, failure):
-    def fail(weights):
+    def fail(url, **options):
         raise failure
 
-    monkeypatch.setattr(torchvision.models, "resnet18", fail)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
     with pytest.raises(
         UserError, match=r"ImageNet weights cannot be had.*resnet18.*checkpoints.*leave --pretrained out"
     ) as caught:
         pretrained_embeddings([], (0.5,), (0.5,), CPU)
     assert "\n" not in str(caught.value)
+
+
+def test_a_hostile_file_in_the_cache_runs_no_code(monkeypatch, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sentinel"),)
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    url = torchvision.models.ResNet18_Weights.DEFAULT.url
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save({"fc.weight": Evil()}, tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2])
+    with pytest.raises(UserError, match="cannot be had"):
+        pretrained_embeddings([], (0.5,), (0.5,), CPU)
+    assert not (tmp_path / "sentinel").exists()
