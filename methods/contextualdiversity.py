@@ -10,6 +10,7 @@ from methods.base import Context, Evidence, Method
 from methods.features import Features
 from methods.greedy import Picks
 from methods.kcentergreedy import farthest_first, first_centre
+from methods.threads import small_steps
 
 _FLOOR = 1e-12  # probabilities below count as this, so that no divergence exceeds 27.7
 
@@ -30,7 +31,8 @@ class ContextualDiversity(Method):
         def distances(centre: int) -> Tensor:
             return symmetric_divergence(p, p[centre], log_p, log_p[centre])  # [n]
 
-        return farthest_first(distances, first_centre(len(p), context.seed), budget)
+        with small_steps(p.numel()):
+            return farthest_first(distances, first_centre(len(p), context.seed), budget)
 
 
 def clamped_probabilities(features: Features) -> Tensor:

@@ -13,6 +13,7 @@ from methods.base import Context, Evidence, Method
 from methods.features import Features
 from methods.gradients import Gradients
 from methods.greedy import Picks
+from methods.threads import small_steps
 from methods.ties import first_highest
 from utils.errors import UserError, choose
 from utils.seeding import derive_seed
@@ -55,8 +56,12 @@ class Glister(Method):
         features, held_out = self.features_of(evidence), evidence.validation
         gradients = Gradients.of(features)
         validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features)
+        with small_steps(gradients.augmented.numel()):
+            return self._pursue(gradients, validation, budget, context.seed)
+
+    def _pursue(self, gradients: Gradients, validation: ValidationLoss, budget: int, seed: int) -> Picks:
         largest = gradients.squared_norms().max().sqrt()
-        random = np.random.default_rng(derive_seed(context.seed, "stochastic greedy"))
+        random = np.random.default_rng(derive_seed(seed, "stochastic greedy"))
         sample = math.ceil(len(gradients) / budget * math.log(1 / _DELTA))
         available = np.ones(len(gradients), dtype=bool)
         picked, gains = [], []

@@ -12,6 +12,7 @@ from torch import Tensor
 from methods.base import Context, Evidence, Method
 from methods.gradients import Gradients
 from methods.greedy import Picks
+from methods.threads import small_steps
 from methods.ties import first_highest
 
 _RIDGE = 1.0
@@ -42,7 +43,8 @@ class GradMatch(Method):
         gradients = Gradients.of(self.features_of(evidence))
         held_out = evidence.validation
         target = Gradients.of(held_out).mean() if held_out is not None and len(held_out) else gradients.mean()
-        pursuit = matching_pursuit(gradients, target, budget, _RIDGE)
+        with small_steps(gradients.augmented.numel()):
+            pursuit = matching_pursuit(gradients, target, budget, _RIDGE)
         return Picks(pursuit.picks, weights=training_weights(pursuit.non_negative(), len(gradients)))
 
 

@@ -9,6 +9,7 @@ import torch
 
 from methods.base import Context, Evidence, Method
 from methods.greedy import Picks
+from methods.threads import small_steps
 from methods.ties import first_highest
 
 
@@ -28,10 +29,11 @@ class Herding(Method):
         largest = squares.max()
         total = torch.zeros_like(centred[0])  # [d]
         picked: list[int] = []
-        for _ in range(budget):
-            length = total @ total
-            away = squares + 2 * (centred @ total) + length  # [n], ‖total + c_i‖²
-            away[picked] = torch.inf
-            picked.append(first_highest(-away, scale=length + largest))
-            total += centred[picked[-1]]
+        with small_steps(z.numel()):
+            for _ in range(budget):
+                length = total @ total
+                away = squares + 2 * (centred @ total) + length  # [n], ‖total + c_i‖²
+                away[picked] = torch.inf
+                picked.append(first_highest(-away, scale=length + largest))
+                total += centred[picked[-1]]
         return Picks(np.array(picked, dtype=np.int64))

@@ -12,6 +12,7 @@ from torch import Tensor
 from methods.base import Context, Evidence
 from methods.greedy import Picks
 from methods.pretrained import EmbeddingMethod
+from methods.threads import small_steps
 from methods.ties import first_highest
 from utils.seeding import generator
 
@@ -29,7 +30,8 @@ class KCenterGreedy(EmbeddingMethod):
         def distances(centre: int) -> Tensor:
             return torch.cdist(z[centre, None], z, compute_mode="donot_use_mm_for_euclid_dist")[0]  # [n]
 
-        return farthest_first(distances, first_centre(len(z), context.seed), budget)
+        with small_steps(z.numel()):
+            return farthest_first(distances, first_centre(len(z), context.seed), budget)
 
 
 def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) -> Picks:

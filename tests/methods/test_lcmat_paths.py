@@ -23,13 +23,15 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings, logits and labels in float64: of any scale, saturated or not, with copies, classes of any size."""
+def problems(draw: st.DrawFn, tame: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embeddings, logits and labels in float64: of any scale, with copies, classes of any size; unless ``tame``,
+    saturated ones and gradients of all sizes beside each other.
+    """
     n, d, classes = draw(st.integers(1, 26)), draw(st.integers(1, 6)), draw(st.sampled_from([2, 3, 5, 100]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = 10.0 ** draw(st.integers(-3, 3))
-    sharpness = draw(st.sampled_from([0.1, 1.0, 10.0, 60.0]))
-    spread = draw(st.sampled_from([0.0, 2.0]))  # of the norms, in powers of ten
+    sharpness = draw(st.sampled_from([0.1, 1.0, 3.0] if tame else [0.1, 10.0, 60.0]))
+    spread = draw(st.sampled_from([0.0] if tame else [0.0, 2.0]))  # of the norms, in powers of ten
     z = scale * random.normal(size=(n, d)) * 10 ** (spread * random.normal(size=(n, 1)))
     z += draw(st.sampled_from([0.0, 10.0])) * scale
     f = sharpness * random.normal(size=(n, classes))
@@ -103,7 +105,7 @@ def test_batched_classes_are_single_ones_in_either_precision(problem, dtype, roo
 
 
 @settings(deadline=None, max_examples=40)
-@given(problem=problems())
+@given(problem=problems(tame=True))
 def test_float32_reaches_the_literal_objective(problem):
     z, f, y = (problem[0].astype(np.float32), problem[1].astype(np.float32), np.zeros_like(problem[2]))
     g, h = literal.dense_derivatives(z.astype(np.float64), f.astype(np.float64), y)
@@ -113,8 +115,7 @@ def test_float32_reaches_the_literal_objective(problem):
     coreset = select_coreset(
         "LCMat", embeddings=z, logits=f, labels=y, fraction=budget / len(y), eps=EPS, num_dims=NUM_DIMS
     )
-    rounding = 1e-7 * matrix.max()
-    assert literal.objective(matrix, coreset.indices.tolist()) == pytest.approx(expected, rel=1e-5, abs=rounding)
+    assert literal.objective(matrix, coreset.indices.tolist()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
