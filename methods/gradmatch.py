@@ -16,6 +16,7 @@ from methods.threads import small_steps
 from methods.ties import first_highest
 
 _RIDGE = 1.0
+_ROUNDING = 1e-15  # of a squared gradient norm
 _ZERO = 1e-6  # of the largest weight; below, a weight is zero
 _ITERATIONS = 30  # of the non-negative least squares, per pick
 
@@ -83,6 +84,7 @@ def matching_pursuit(gradients: Gradients, target: Tensor, budget: int, ridge: f
     factor, projection = r.new_zeros(budget, budget), r.new_zeros(budget)
     picked_r, picked_z = r.new_empty(budget, r.shape[1]), z.new_empty(budget, z.shape[1])
     scale = target.norm() * squared_norms.max().sqrt()
+    least = (_ROUNDING * squared_norms).clamp(min=ridge)  # [n], of the squared diagonal, which is at least the ridge
     residual = target
     picks: list[int] = []
     for t in range(budget):
@@ -94,7 +96,7 @@ def matching_pursuit(gradients: Gradients, target: Tensor, budget: int, ridge: f
         gram = (picked_r[:t] @ r[pick]) * (picked_z[:t] @ z[pick])  # [t]
         row = torch.linalg.solve_triangular(factor[:t, :t], gram[:, None], upper=False)[:, 0]  # [t]
         factor[t, :t] = row
-        factor[t, t] = (squared_norms[pick] + ridge - row @ row).clamp(min=ridge).sqrt()
+        factor[t, t] = torch.maximum(squared_norms[pick] + ridge - row @ row, least[pick]).sqrt()
         projection[t] = (correlations[pick] - row @ projection[:t]) / factor[t, t]
         weights = _back_substitute(factor[: t + 1, : t + 1], projection[: t + 1])  # [t + 1]
         residual = target - (picked_r[: t + 1] * weights[:, None]).T @ picked_z[: t + 1]  # [C, d + 1]
