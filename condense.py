@@ -17,9 +17,11 @@ import torch
 import nets
 from condensation.arguments import Command, parse
 from condensation.config import CondensationConfig
-from condensation.evaluation import evaluate, evaluation_config
+from condensation.evaluation import Condensed, evaluation_config
 from condensation.folder import Cost, Folder
 from condensation.process import Condensation
+from condensation.synthetic import load_synthetic
+from methods.selected import Job, complete
 from utils.cli import run_main
 from utils.data import DATASETS, Data, load_once
 from utils.device import describe_device, peak_memory, pick_device
@@ -46,8 +48,8 @@ class Experiment:
     def __init__(self, config: CondensationConfig, command: Command, device: torch.device) -> None:
         self.config, self.command, self.device = config, command, device
 
-    def condense(self) -> tuple[Path, Timing]:
-        """The synthetic set's file, learned now where it is not there yet, and what that took."""
+    def condense(self) -> Condensed:
+        """The synthetic set, learned now where it is not there yet."""
         execution = self.command.execution
         with Folder(self.config, execution.save_path) as folder:
             cost = folder.finished()
@@ -58,7 +60,8 @@ class Experiment:
                 f"{cost.iterations_per_second:.3g} iterations/s, {cost.peak_memory_bytes / 1e6:.0f} MB",
                 flush=True,
             )
-            return folder.synthetic_path, Timing({"selection": cost.seconds})
+            path = folder.synthetic_path
+            return Condensed(load_synthetic(path), path, Timing({"selection": cost.seconds}))
 
     def _learn(self, folder: Folder) -> Cost:
         data, execution = self.data(self.config.model), self.command.execution
@@ -74,23 +77,17 @@ class Experiment:
         folder.finish(outcome.synthetic, cost)
         return cost
 
-    def evaluate(self, condensed: tuple[Path, Timing]) -> list[Path]:
+    def evaluate(self, condensed: Condensed) -> list[Path]:
         """The folders of all runs on the synthetic set, finished."""
-        path, timing = condensed
         command, data = self.command, self.data(self.config.model)
-        fraction = round(self.config.ipc * data.spec.num_classes / len(data.pool), 6)
-        return [
-            evaluate(
-                evaluation_config(self.config, command.training, model, repeat, fraction),
-                path,
-                timing,
-                command.execution,
-                self.device,
-                self.data,
-            )
+        fraction = round(len(condensed.synthetic) / len(data.pool), 6)
+        configs = [
+            evaluation_config(self.config, command.training, model, repeat, fraction)
             for model in command.networks
             for repeat in range(command.num_eval)
         ]
+        jobs = [Job(config, condensed.itself, condensed.stored) for config in configs]
+        return [complete(job, command.execution, self.device, self.data) for job in jobs]
 
     def data(self, model: str) -> Data:
         """The data set at the size that ``model`` takes."""

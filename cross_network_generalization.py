@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 import nets
+from condensation.evaluation import from_elsewhere, read_reduced, stored
 from methods.catalogue import method_infos
-from methods.coreset import Coreset
 from methods.resumed import resume
-from methods.selected import Job, Selected, complete, from_elsewhere
+from methods.selected import Job, complete
 from utils.arguments import OPTION_FLAGS, Choices, parse
 from utils.cli import run_main
 from utils.config import RunConfig, Settings
@@ -43,7 +43,7 @@ def main() -> None:
             sys.argv[1:], program="cross_network_generalization.py", choices=choices, description=description
         )
         device = pick_device(settings.execution.gpu, world.local_rank)
-        folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
+        folders = [resume(settings, device, stored)] if settings.execution.resume else run(settings, device)
         if world.first:
             report(folders, folders[0].parent / "cross_networks.png")
 
@@ -72,9 +72,9 @@ def found(settings: Settings) -> Iterator[Job]:
         (str(run.config.data), str(run.config.selection), run.config.fraction, run.config.seed): run for run in matching
     }
     for run in sources.values():
-        selected = Selected(Coreset.load(run.path / "coreset.npz"))
+        reduced = read_reduced(run.path / "coreset.npz")
         for config in retrainings(run.config, settings):
-            yield Job(config, selected.itself)
+            yield Job(config, reduced.itself, stored)
 
 
 def given(settings: Settings) -> Iterator[Job]:
@@ -82,10 +82,10 @@ def given(settings: Settings) -> Iterator[Job]:
     for seed in settings.seeds:
         for path in settings.coresets:
             config = settings.run(1.0, seed)
-            selection, fraction, selected = from_elsewhere(Path(path), load_for(settings, config, settings.model))
+            selection, fraction, reduced = from_elsewhere(Path(path), load_for(settings, config, settings.model))
             config = dataclasses.replace(config, selection=selection, fraction=fraction)
             for each in retrainings(config, settings):
-                yield Job(each, selected.itself)
+                yield Job(each, reduced.itself, stored)
 
 
 def retrainings(config: RunConfig, settings: Settings) -> Iterator[RunConfig]:

@@ -16,12 +16,13 @@ from pathlib import Path
 import torch
 
 import nets
+from condensation.evaluation import from_elsewhere, stored
 from methods.balance import budgets_for
 from methods.catalogue import method_infos
 from methods.coreset import Coreset
 from methods.pipeline import Pipeline
 from methods.resumed import resume
-from methods.selected import Job, Selected, complete, from_elsewhere
+from methods.selected import Job, Selected, complete
 from utils.arguments import Choices, parse
 from utils.cli import run_main
 from utils.config import RunConfig, Settings
@@ -37,7 +38,7 @@ def main() -> None:
     with world_from_environment() as world:
         settings = parse(sys.argv[1:], program="main.py", choices=choices, description=str(__doc__).split("\n")[0])
         device = pick_device(settings.execution.gpu, world.local_rank)
-        folders = [resume(settings, device)] if settings.execution.resume else run(settings, device)
+        folders = [resume(settings, device, stored)] if settings.execution.resume else run(settings, device)
         if world.first:
             print(load_table(folders).markdown())
 
@@ -65,11 +66,11 @@ class Experiment:
                 yield Job(config, functools.partial(self.coreset, fraction))
 
     def given(self) -> Iterator[Job]:
-        """Every network on every coreset that was selected elsewhere."""
+        """Every network on every coreset, selected or synthetic, that was made elsewhere."""
         for path in self.settings.coresets:
-            selection, fraction, selected = from_elsewhere(Path(path), self.data(self.settings.model))
+            selection, fraction, reduced = from_elsewhere(Path(path), self.data(self.settings.model))
             for config in self.retrainings(self.settings.run(fraction, self.seed, selection=selection)):
-                yield Job(config, selected.itself)
+                yield Job(config, reduced.itself, stored)
 
     def retrainings(self, config: RunConfig) -> Iterator[RunConfig]:
         """The run for --model and each --cross network, as often as --num_eval says."""

@@ -27,6 +27,7 @@ from utils.arguments import Choices, Flag, flags, read_flags
 from utils.arguments.readers import augmentation, integer, number, one_of
 from utils.arguments.settings import data_config, execution_config, idle_training, training_config
 from utils.config import ExecutionConfig, TrainingConfig
+from utils.errors import UserError
 
 _LEFT_OUT = {
     *("memory_budget", "features", "save_features", "after_analyses", "exact_analyses", "profile"),
@@ -135,6 +136,8 @@ def _recorded(values: Namespace) -> CondensationConfig:
     path = Path(values.resume)
     folder = path.parent if path.is_file() else path
     config = read_record(folder)[0]
+    if folder.resolve().name != config.name():
+        raise UserError(f"--resume {path}: its folder was renamed; call it {config.name()} again")
     values.save_path = str(folder.parent)
     if config.data.dataset == "ImageFolder":
         return config

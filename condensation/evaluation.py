@@ -1,23 +1,71 @@
-"""What a synthetic set is worth: a fresh network trained on it, as an ordinary run."""
+"""What a synthetic set is worth: a fresh network trained on it, as an ordinary run beside those on selected sets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from condensation.config import CondensationConfig
-from condensation.synthetic import Synthetic, as_data, load_synthetic
-from utils.config import ExecutionConfig, RunConfig, TrainingConfig
+from condensation.folder import RECORD, read_record
+from condensation.synthetic import Synthetic, as_data, is_synthetic, load_synthetic
+from methods import selected
+from methods.coreset import Coreset
+from methods.selected import Material, Selected, read_timing, sound, write_timing
+from utils.config import ExecutionConfig, RunConfig, SelectionConfig, TrainingConfig
 from utils.data import Data
 from utils.errors import UserError
 from utils.files import write_atomic
-from utils.record import Run
-from utils.retraining import Timing, machine_of, retrain
+from utils.record import Run, read_run_config
+from utils.retraining import Timing
+from utils.training import Machine
+
+
+@dataclass(frozen=True, eq=False)
+class Condensed:
+    """A synthetic set as what a run is trained on, its file, and what making it took."""
+
+    synthetic: Synthetic
+    path: Path
+    timing: Timing = field(default_factory=Timing)
+
+    def itself(self) -> Condensed:
+        """This one, where something is asked for that makes one."""
+        return self
+
+    def stored(self, run: Run) -> Condensed | None:
+        """What the run has of it already.
+
+        Raises:
+            UserError: the run is on another set.
+        """
+        there = _stored(run)
+        if there is not None and there.synthetic.digest() != self.synthetic.digest():
+            raise UserError(f"{run.path} holds an evaluation of another synthetic set; move it away")
+        return there
+
+    def save(self, run: Run) -> None:
+        """See that the run's coreset is this set: the same file, or a copy where it cannot be linked."""
+        write_timing(run, self.timing)
+        with suppress(OSError):
+            os.link(self.path, run.coreset_path)
+            return
+        write_atomic(run.coreset_path, self.path.read_bytes())
+
+    def material(self, data: Data) -> Material:
+        """All of the set in place of the training images. Raises UserError where they do not go together."""
+        return Material(as_data(self.synthetic, data), np.arange(len(self.synthetic)))
+
+    def analysis(self, run: Run, data: Data, execution: ExecutionConfig, machine: Machine) -> None:
+        """Nothing. Raises UserError where something was asked for."""
+        if execution.after_analyses or execution.exact_analyses:
+            raise UserError(
+                "--after_analyses and --exact_analyses look at images that were selected; "
+                "leave them out where a synthetic set is trained on"
+            )
 
 
 def evaluation_config(
@@ -27,43 +75,46 @@ def evaluation_config(
     return RunConfig(config.data, model, config.selection(), fraction, config.seed, training, repeat)
 
 
-def evaluate(
-    config: RunConfig,
-    synthetic_path: Path,
-    timing: Timing,
-    execution: ExecutionConfig,
-    device: torch.device,
-    load: Callable[[str], Data],
-) -> Path:
-    """Train the run's network on the synthetic set unless that is done already. Returns the run's folder.
+def from_elsewhere(path: Path, data: Data) -> tuple[SelectionConfig, float, Selected | Condensed]:
+    """A file of a synthetic set or a coreset, how its runs call the selection, and its fraction.
 
-    Args:
-        timing: what making the set took.
-        load: from the name of a network to the data at the size that it takes.
+    A synthetic set goes by what the folder around it records, or else by the method that its file names; its
+    content is part of the configuration.
 
     Raises:
-        UserError: the folder holds an evaluation of another set.
+        UserError: neither of them, or not for this data.
     """
-    synthetic = load_synthetic(synthetic_path)
-    with Run.open(config, execution.save_path) as run:
-        _place(synthetic, synthetic_path, run)
-        summary = run.summary()
-        if summary is None:
-            data = as_data(synthetic, load(config.model))
-            machine = machine_of(execution, device, run)
-            summary = retrain(run, data, np.arange(len(synthetic)), None, timing, machine)
-    print(f"{run.path}: {summary.coreset_size} images, final accuracy {summary.final_accuracy:.2f} %", flush=True)
-    return run.path
+    if not is_synthetic(path):
+        return selected.from_elsewhere(path, data)
+    synthetic = load_synthetic(path)
+    as_data(synthetic, data)
+    selection = _recorded(path.parent) or SelectionConfig(synthetic.method)
+    selection = selected.with_content(selection, synthetic.digest())
+    return selection, round(len(synthetic) / len(data.pool), 6), Condensed(synthetic, path)
 
 
-def _place(synthetic: Synthetic, path: Path, run: Run) -> None:
-    """See that the run's coreset is this set: the same file, or a copy where it cannot be linked."""
-    target = run.coreset_path
-    if target.exists():
-        if load_synthetic(target).digest() != synthetic.digest():
-            raise UserError(f"{run.path} holds an evaluation of another synthetic set; move it away")
-        return
-    with suppress(OSError):
-        os.link(path, target)
-        return
-    write_atomic(target, path.read_bytes())
+def read_reduced(path: Path) -> Selected | Condensed:
+    """The synthetic set or coreset in a file. Raises UserError where it is neither."""
+    if is_synthetic(path):
+        return Condensed(load_synthetic(path), path)
+    return Selected(Coreset.load(path))
+
+
+def stored(run: Run) -> Selected | Condensed | None:
+    """The coreset or synthetic set that a run has, or None where a part of it is missing or damaged."""
+    condensed = run.coreset_path.exists() and is_synthetic(run.coreset_path)
+    return _stored(run) if condensed else Selected.load(run)
+
+
+def _stored(run: Run) -> Condensed | None:
+    synthetic = sound(run.coreset_path, load_synthetic)
+    return None if synthetic is None else Condensed(synthetic, run.coreset_path, read_timing(run) or Timing())
+
+
+def _recorded(folder: Path) -> SelectionConfig | None:
+    """How the condensation, or the run, in a folder calls its selection."""
+    if (folder / RECORD).exists():
+        return read_record(folder)[0].selection()
+    if (folder / "config.json").exists():
+        return read_run_config(folder).selection
+    return None

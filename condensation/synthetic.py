@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Synthetic:
             raise UserError("synthetic images hold NaN or infinite pixels")
         if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
             raise UserError(f"synthetic labels are {len(images)} integers from 0 up, not {labels.dtype} {labels.shape}")
+        if not re.fullmatch(r"\w[\w.+-]{0,63}", self.method):
+            raise UserError(f"a synthetic set's method is a short name, not {self.method[:80]!r}")
         for name, array in (("images", np.array(images)), ("labels", labels.astype(np.int64))):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -64,12 +67,13 @@ class Synthetic:
 
 
 def is_synthetic(path: str | Path) -> bool:
-    """Whether the npz file holds images rather than a coreset's indices.
+    """Whether the npz file holds images, and no coreset's indices.
 
     Raises:
         UserError: missing or damaged.
     """
-    return "images" in read_npz(Path(path))
+    names = read_npz(Path(path)).keys()
+    return "images" in names and "indices" not in names
 
 
 def load_synthetic(path: str | Path) -> Synthetic:
@@ -82,7 +86,10 @@ def load_synthetic(path: str | Path) -> Synthetic:
     if missing := {"images", "labels"} - arrays.keys():
         held = ", ".join(arrays) or "nothing"
         raise UserError(f"{path} is no synthetic set: it has no {' and no '.join(sorted(missing))}, and holds {held}")
-    return Synthetic(arrays["images"], arrays["labels"], str(arrays.get("method", "synthetic")))
+    try:
+        return Synthetic(arrays["images"], arrays["labels"], str(arrays.get("method", "synthetic")))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def as_data(synthetic: Synthetic, data: Data) -> Data:

@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 import nets
+from methods import METHODS
 from methods.pipeline import Pipeline
-from methods.selected import FROM_ELSEWHERE, Job, Selected, complete
+from methods.selected import FROM_ELSEWHERE, Job, Reduced, Selected, complete
 from utils.config import ExecutionConfig, RunConfig, Settings
 from utils.data import Data, load_once
 from utils.errors import UserError
 from utils.files import content_digest
-from utils.record import read_run_config
+from utils.record import Run, read_run_config
 from utils.retraining import machine_of
 
 _USED = {
@@ -26,10 +27,13 @@ _USED = {
 }  # fmt: skip
 
 
-def resume(settings: Settings, device: torch.device) -> Path:
+def resume(settings: Settings, device: torch.device, stored: Callable[[Run], Reduced | None]) -> Path:
     """Complete the run whose folder, or a file in it, is ``--resume``; returns its folder.
 
     Of the command line only what changes no result is used; other flags are named in a ``note: …`` line.
+
+    Args:
+        stored: reads the coreset that a run has, if it has one.
 
     Raises:
         UserError: no run is there, its folder was renamed, or the file that it was selected by is missing.
@@ -41,7 +45,8 @@ def resume(settings: Settings, device: torch.device) -> Path:
         print(f"note: not used, for a resumed run keeps its own settings: --{', --'.join(ignored)}", file=sys.stderr)
     execution = dataclasses.replace(settings.execution, save_path=str(folder.parent))
     load = functools.partial(_load, config, settings)
-    return complete(Job(config, lambda: _select(config, execution, device, load)), execution, device, load)
+    job = Job(config, lambda: _select(config, execution, device, load), stored)
+    return complete(job, execution, device, load)
 
 
 def _recorded(path: Path, folder: Path) -> RunConfig:
@@ -68,6 +73,8 @@ def _select(
     selection = config.selection
     if FROM_ELSEWHERE in selection.options:
         raise UserError(f"the coreset of {config.name()} was a file and is lost; give the file as --coreset again")
+    if selection.method not in METHODS:
+        raise UserError(f"the synthetic set of {config.name()} is lost; call the condense.py that made it again")
     if selection.features is None:
         execution = dataclasses.replace(execution, features=None)
     elif execution.features is None or content_digest(Path(execution.features)) != selection.features:

@@ -7,8 +7,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 
 import nets
@@ -29,6 +30,31 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
+class Material:
+    """What a run trains on: images of ``data.train``, int64 [k], with weights, float32 [k], or None."""
+
+    data: Data
+    indices: np.ndarray
+    weights: np.ndarray | None = None
+
+
+class Reduced(Protocol):
+    """A small set in place of a large one, and what the phases that made it took."""
+
+    @property
+    def timing(self) -> Timing: ...
+
+    def save(self, run: Run) -> None:
+        """Put both into the run's folder."""
+
+    def material(self, data: Data) -> Material:
+        """The set as a part of ``data``, or in its place. Raises UserError where it does not fit."""
+
+    def analysis(self, run: Run, data: Data, execution: ExecutionConfig, machine: Machine) -> AfterTraining | None:
+        """What is to be measured at the retrained network, where that is asked for."""
+
+
+@dataclass(frozen=True, eq=False)
 class Selected:
     """A coreset and what the phases that made it took."""
 
@@ -41,23 +67,41 @@ class Selected:
 
     def save(self, run: Run) -> None:
         """Put both into the run's folder."""
-        timing = dataclasses.asdict(self.timing)
-        write_json(run.path / _TIMING, {**timing, "digest": digest(timing)})
+        write_timing(run, self.timing)
         self.coreset.save(run.coreset_path)
 
     @classmethod
     def load(cls, run: Run) -> Selected | None:
         """What an earlier process put there, or None where a part of it is missing or damaged."""
-        timing, coreset = _sound(run.path / _TIMING, _read_timing), _sound(run.coreset_path, Coreset.load)
+        timing, coreset = read_timing(run), sound(run.coreset_path, Coreset.load)
         return None if timing is None or coreset is None else cls(coreset, timing)
+
+    def material(self, data: Data) -> Material:
+        """The images that were picked. Raises UserError where there are fewer images."""
+        self.coreset.check_fits(len(data.train))
+        return Material(data, self.coreset.indices, self.coreset.weights)
+
+    def analysis(self, run: Run, data: Data, execution: ExecutionConfig, machine: Machine) -> AfterTraining | None:
+        """What measures the loss landscapes of coreset and full set at the retrained network, where it is asked for."""
+        if not (execution.after_analyses or execution.exact_analyses):
+            return None
+
+        def measure(network: nets.Network) -> None:
+            gaps = analyse(network, data, self.coreset, machine, exact=execution.exact_analyses)
+            write_json(run.path / "analyses.json", {name: dataclasses.asdict(each) for name, each in gaps.items()})
+            for name, each in gaps.items():
+                print(f"{name}: {each}")
+
+        return measure
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to complete, and how to come by its coreset where it has none yet."""
+    """A run to complete, how to come by its coreset where it has none yet, and how to read the one that it has."""
 
     config: RunConfig
-    select: Callable[[], Selected]
+    select: Callable[[], Reduced]
+    stored: Callable[[Run], Reduced | None] = Selected.load
 
 
 def complete(job: Job, execution: ExecutionConfig, device: torch.device, load: Callable[[str], Data]) -> Path:
@@ -70,14 +114,13 @@ def complete(job: Job, execution: ExecutionConfig, device: torch.device, load: C
     with Run.open(config, execution.save_path, world) as run:
         summary = world.lead(run.summary)
         if summary is None:
-            selected = world.lead(Selected.load, run)
-            if selected is None:
-                selected = _select(job, run, world)
-            data, coreset = load(config.model), selected.coreset
-            coreset.check_fits(len(data.train))
+            reduced = world.lead(job.stored, run)
+            if reduced is None:
+                reduced = _select(job, run, world)
             machine = machine_of(execution, device, run)
-            after = _analysis(run, data, coreset, execution, machine)
-            summary = retrain(run, data, coreset.indices, coreset.weights, selected.timing, machine, after)
+            data = load(config.model)
+            material, after = reduced.material(data), reduced.analysis(run, data, execution, machine)
+            summary = retrain(run, material.data, material.indices, material.weights, reduced.timing, machine, after)
     print(f"{run.path}: {summary.coreset_size} images, final accuracy {summary.final_accuracy:.2f} %", flush=True)
     return run.path
 
@@ -97,17 +140,21 @@ def from_elsewhere(path: Path, data: Data) -> tuple[SelectionConfig, float, Sele
     coreset.check_fits(len(data.train))
     content = hashlib.sha256(coreset.indices.tobytes())
     content.update(b"" if coreset.weights is None else coreset.weights.tobytes())
-    options = {FROM_ELSEWHERE: content.hexdigest()[:16]}
     if (path.parent / "config.json").exists():
         selection = read_run_config(path.parent).selection
-        selection = dataclasses.replace(selection, options={**selection.options, **options})
     else:
         name = "".join(c if c.isalnum() else "-" for c in path.stem).strip("-") or "file"
-        selection = SelectionConfig(name, balance=False, options=options)
+        selection = SelectionConfig(name, balance=False)
+    selection = with_content(selection, content.hexdigest()[:16])
     return selection, round(len(coreset) / len(data.pool), 6), Selected(coreset)
 
 
-def _select(job: Job, run: Run, world: World) -> Selected:
+def with_content(selection: SelectionConfig, content: str) -> SelectionConfig:
+    """The selection of a file with this digest."""
+    return dataclasses.replace(selection, options={**selection.options, FROM_ELSEWHERE: content})
+
+
+def _select(job: Job, run: Run, world: World) -> Reduced:
     try:
         selected = job.select()
     except DivergedError as error:
@@ -117,7 +164,7 @@ def _select(job: Job, run: Run, world: World) -> Selected:
     return selected
 
 
-def _sound(path: Path, read: Callable[[Path], T]) -> T | None:
+def sound(path: Path, read: Callable[[Path], T]) -> T | None:
     """What ``read`` finds in a file; None where there is no file, or a damaged one, which is set aside."""
     try:
         return read(path) if path.exists() else None
@@ -126,24 +173,19 @@ def _sound(path: Path, read: Callable[[Path], T]) -> T | None:
         return None
 
 
+def write_timing(run: Run, timing: Timing) -> None:
+    """Put into the run's folder what the phases before its training took."""
+    values = dataclasses.asdict(timing)
+    write_json(run.path / _TIMING, {**values, "digest": digest(values)})
+
+
+def read_timing(run: Run) -> Timing | None:
+    """What an earlier process put there, or None where it is missing or damaged."""
+    return sound(run.path / _TIMING, _read_timing)
+
+
 def _read_timing(path: Path) -> Timing:
     values = read_json(path)
     if not isinstance(values, dict) or values.pop("digest", None) != digest(values):
         raise UserError("its digest does not match")
     return Timing(**values)
-
-
-def _analysis(
-    run: Run, data: Data, coreset: Coreset, execution: ExecutionConfig, machine: Machine
-) -> AfterTraining | None:
-    """What measures the loss landscapes of coreset and full set at the retrained network, where it is asked for."""
-    if not (execution.after_analyses or execution.exact_analyses):
-        return None
-
-    def measure(network: nets.Network) -> None:
-        gaps = analyse(network, data, coreset, machine, exact=execution.exact_analyses)
-        write_json(run.path / "analyses.json", {name: dataclasses.asdict(each) for name, each in gaps.items()})
-        for name, each in gaps.items():
-            print(f"{name}: {each}")
-
-    return measure
