@@ -12,9 +12,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+import torch
+
 from utils.errors import UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_MEMORY, _LOST_LOADER = "can't allocate memory", "DataLoader worker (pid"  # as torch says it
 
 
 class Terminated(KeyboardInterrupt):
@@ -24,8 +27,9 @@ class Terminated(KeyboardInterrupt):
 def run_main(function: Callable[[], object]) -> int:
     """Call ``function`` and return the exit status; use as ``raise SystemExit(run_main(main))``.
 
-    0: done. 2: a UserError or a full disk, printed as one ``error: …`` line on stderr. 130: Ctrl-C. 143: SIGTERM, which
-    arrives in ``function`` as Terminated. 141: the reader of stdout went away (``| head``), without a word.
+    0: done. 2: a UserError, a full disk, too little memory or a lost loader process, printed as one ``error: …`` line
+    on stderr. 130: Ctrl-C. 143: SIGTERM, which arrives in ``function`` as Terminated. 141: the reader of stdout went
+    away (``| head``), without a word.
     Any other exception is a fault of the program and keeps its traceback.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
@@ -50,6 +54,10 @@ def _status(function: Callable[[], object]) -> int:
             raise
         _drop_stdout_if_full()
         return _refuse(f"cannot write {error.filename or 'what is printed'}: {error.strerror}")
+    except (MemoryError, RuntimeError) as error:
+        if (message := _of_the_machine(error)) is None:
+            raise
+        return _refuse(message)
     except Terminated:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
@@ -58,6 +66,16 @@ def _status(function: Callable[[], object]) -> int:
         if stop.code not in (None, 0):
             raise
     return 0
+
+
+def _of_the_machine(error: MemoryError | RuntimeError) -> str | None:
+    """What to say of a machine with too little memory, or that killed a loader process; None of other errors."""
+    said = str(error).partition("\n")[0]
+    if said.startswith(_LOST_LOADER):
+        return f"a loader process was lost ({said}); started again, the run goes on; try fewer --workers"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY in said:
+        return f"out of memory ({said or 'nothing more is known'}); try a smaller --batch or --im_size"
+    return None
 
 
 def _refuse(message: str) -> int:

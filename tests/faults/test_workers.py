@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import random
 import signal
@@ -16,6 +17,8 @@ from attempts import Attempt, Hook, attempt
 from moments import Place, moment_in, visits
 from outcomes import litter, outcome
 from PIL import Image
+
+from utils.data import Batch
 
 COMMAND = (
     "main.py --dataset ImageFolder --model MLP --selection Uniform --fraction 0.5 --batch 4 --epochs 2 --im_size 8"
@@ -96,3 +99,30 @@ def test_stopped_beside_workers(files: Files, tmp_path: Path, function: str, num
     while processes_of_group(group):
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class LoseALoader:
+    """A hook: at the first step of the training one of its loader processes is killed, as for want of memory."""
+
+    def __call__(self) -> None:
+        from utils.training import Training
+
+        step = Training._step
+
+        def killing(training: Training, batch: Batch) -> None:
+            for child in multiprocessing.active_children():
+                child.kill()
+                child.join()
+            step(training, batch)
+
+        Training._step = killing  # type: ignore[method-assign]
+
+
+def test_a_loader_process_that_is_killed_costs_one_line(files: Files, tmp_path: Path) -> None:
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    assert attempt(f"{files.command} --workers 0 --save_path {undisturbed}", InFiles()).status == 0
+    ended = attempt(f"{files.command} --workers 2 --save_path {disturbed}", InFiles(LoseALoader()))
+    assert "a loader process was lost" in ended.error
+    assert attempt(f"{files.command} --workers 2 --save_path {disturbed}", InFiles()).status == 0
+    assert outcome(disturbed) == outcome(undisturbed)

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from utils.cli import Terminated, run_main
 from utils.errors import UserError
@@ -61,9 +63,29 @@ def test_help_is_zero_and_other_exits_pass():
         run_main(raiser(SystemExit(7)))
 
 
+@pytest.mark.parametrize(
+    "allocate",
+    [lambda: bytearray(2**62), lambda: np.empty(2**57), lambda: torch.empty(2**60)],
+    ids=["own", "numpy", "torch"],
+)
+def test_too_little_memory_is_one_line_and_status_2(capsys, allocate):
+    assert run_main(allocate) == 2
+    output = capsys.readouterr().err
+    assert output.startswith("error: out of memory (")
+    assert output.endswith("; try a smaller --batch or --im_size\n")
+    assert output.count("\n") == 1
+
+
+def test_too_little_memory_of_a_gpu_is_one_line_and_status_2(capsys):
+    assert run_main(raiser(torch.OutOfMemoryError("CUDA out of memory.\nMore."))) == 2
+    assert "error: out of memory (CUDA out of memory.); try" in capsys.readouterr().err
+
+
 def test_faults_of_the_program_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run_main(raiser(ZeroDivisionError()))
+    with pytest.raises(RuntimeError):
+        run_main(raiser(RuntimeError("mat1 and mat2 shapes")))
     with pytest.raises(BrokenPipeError):
         run_main(raiser(BrokenPipeError()))
 
