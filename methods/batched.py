@@ -39,7 +39,7 @@ def facility_location_of_classes(
         if batch_bytes > room:
             flush()
         matrix = PairwiseMatrix(distance, room)
-        if distance.n**2 * distance.dtype.itemsize * _COPIES > room:
+        if matrix.held is None or matrix.held.nbytes * _COPIES > room:
             picks.append(naive_greedy(FacilityLocation(matrix), budgets[len(picks)]))
         else:
             waiting.append(matrix)

@@ -15,6 +15,7 @@ from methods.features import refuse_overflow
 _DEFAULT_SHARE = 0.5  # of the free memory
 _WORKING_COPIES = 5  # float64 temporaries of a block that computing it takes
 _LEAST_BAND, _CPU_BAND, _BAND = 8, 256, 2048  # rows computed at once: on a CPU few enough for its cache
+_HELD_BAND = 32  # the same, at least, of a matrix that is held
 
 
 class PairwiseMatrix:
@@ -30,6 +31,8 @@ class PairwiseMatrix:
         maximum: the largest value.
         rows_at_once: how many rows may be asked for at once.
         batch: how many are worth asking for where one may do: computing them costs a pass over the factors.
+        computed_rows: how many rows were computed on demand so far.
+        room: bytes for keeping some of them.
 
     Raises:
         UserError: distances that overflow their dtype.
@@ -40,15 +43,18 @@ class PairwiseMatrix:
         self.n, self.device, self.dtype = distance.n, distance.device, distance.dtype
         budget = allowance(memory_budget, self.device)
         row_bytes = max(self.n * self.dtype.itemsize, 1)
-        band = _CPU_BAND if self.device.type == "cpu" else _BAND
-        fitting = budget // 4 // (row_bytes + _WORKING_COPIES * 8 * self.n)
-        self.rows_at_once = min(self.n, band, max(_LEAST_BAND, fitting))
+        band_row_bytes = row_bytes + _WORKING_COPIES * 8 * self.n
+        whole = self.n * row_bytes
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= budget:
             self.held = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
+        spare = budget // 4 if self.held is None else budget - whole
+        band = _CPU_BAND if self.device.type == "cpu" else _BAND
+        self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
         self.batch = 16 if self.held is None else 4
-        self.sums, self.maximum = self._survey()
-        self.cached_rows = 0 if self.held is not None else budget // 2 // row_bytes
+        self.sums, self.maximum = self._survey(roomy=roomy_bytes(self.n, self.dtype) <= budget)
+        self.room = 0 if self.held is not None else budget // 2
+        self.computed_rows = 0
         self.cache: OrderedDict[int, Tensor] = OrderedDict()
 
     def rows(self, indices: Tensor) -> Tensor:
@@ -60,6 +66,7 @@ class PairwiseMatrix:
         fresh: dict[int, Tensor] = {}
         if missing:
             block = self.distance.block(torch.tensor(missing, device=self.device), slice(0, self.n))
+            self.computed_rows += len(missing)
             fresh = dict(zip(missing, block, strict=True))
         found = torch.stack([fresh[i] if i in fresh else self._cached(i) for i in wanted])  # [m, n]
         for i, row in fresh.items():
@@ -75,6 +82,7 @@ class PairwiseMatrix:
         if self.held is not None:
             bands = self.held.split(self.rows_at_once)
             return torch.cat([torch.minimum(band, limits).sum(dim=1, dtype=torch.float64) for band in bands])
+        self.computed_rows += self.n // 2
         sums = torch.zeros_like(self.sums)
         for rows, exact in self.distance.triangle(self.rows_at_once):
             band = exact.to(self.dtype)  # [r, n − rows.start]
@@ -87,11 +95,11 @@ class PairwiseMatrix:
         """What similarities are less distances: the distance's own offset, or its maximum."""
         return self.maximum if self.distance.offset is None else self.distance.offset
 
-    def _survey(self) -> tuple[Tensor, float]:
+    def _survey(self, roomy: bool) -> tuple[Tensor, float]:
         """The sums of the rows and the maximum, each pair computed once; ``held`` is filled on the way."""
         sums = torch.zeros(self.n, dtype=torch.float64, device=self.device)
         maximum = torch.zeros((), dtype=torch.float64, device=self.device)
-        for rows, band in self.distance.triangle(self.rows_at_once, roomy=self.held is not None):
+        for rows, band in self.distance.triangle(self.rows_at_once, roomy):
             beyond = band[:, len(band) :]  # [r, n − rows.stop]
             sums[rows] += band.sum(dim=1)
             sums[rows.stop :] += beyond.sum(dim=0)
@@ -108,9 +116,10 @@ class PairwiseMatrix:
         return self.cache[i]
 
     def _keep(self, i: int, row: Tensor) -> None:
-        if self.cached_rows:
+        cached_rows = self.room // row.nbytes
+        if cached_rows:
             self.cache[i] = row.clone()
-            if len(self.cache) > self.cached_rows:
+            if len(self.cache) > cached_rows:
                 self.cache.popitem(last=False)
 
 
@@ -120,8 +129,13 @@ def allowance(memory_budget: int | None, device: torch.device) -> int:
 
 
 def held_bytes(n: int, dtype: torch.dtype) -> int:
-    """What a held matrix takes at its peak: itself, and the condensed float64 triangle it is made from."""
-    return n * n * dtype.itemsize + n * n // 2 * 8
+    """What it takes to hold an n × n matrix: itself, and a band of rows in the making."""
+    return n * n * dtype.itemsize + min(n, _HELD_BAND) * n * (dtype.itemsize + 8 * _WORKING_COPIES)
+
+
+def roomy_bytes(n: int, dtype: torch.dtype) -> int:
+    """What it takes to hold one and to make it the fast way, from a condensed float64 triangle."""
+    return held_bytes(n, dtype) + n * n // 2 * 8
 
 
 def free_memory(device: torch.device) -> int:

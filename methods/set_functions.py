@@ -11,11 +11,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from methods.close_pairs import ClosePairs
 from methods.matrix import PairwiseMatrix
 
 RELATIVE_TOLERANCE = 1e-9
 ABSOLUTE_TOLERANCE = 1e-12
 _LEAST_VARIANCE = 1e-12  # of the largest
+_PATIENCE = 4
 
 
 class SetFunction(ABC):
@@ -61,20 +63,39 @@ class FacilityLocation(SetFunction):
         self.tolerance = matrix.distance.rounding
         self.nearest: Tensor | None = None  # [n]
         self.total = self.n * self.offset  # Σ_i nearest_i
+        self.close: ClosePairs | None = None
+        self.patience = self.n // _PATIENCE  # rows computed on demand after which to look for close pairs
 
     def gains(self, candidates: Tensor) -> Tensor:
         if self.nearest is None:
             return self.total - self.matrix.sums[candidates]
+        if self.close is not None:
+            return self.close.savings(candidates, self.nearest)
         rows = self.matrix.rows(candidates)
         return self.total - torch.minimum(rows, self.nearest, out=rows).sum(dim=1, dtype=torch.float64)  # [m]
 
     def all_gains(self) -> Tensor:
-        return self.total - (self.matrix.sums if self.nearest is None else self.matrix.sums_of_minima(self.nearest))
+        if self.nearest is None:
+            return self.total - self.matrix.sums
+        if self.close is not None:
+            return self.close.savings(torch.arange(self.n, device=self.device), self.nearest)
+        return self.total - self.matrix.sums_of_minima(self.nearest)
 
     def add(self, candidate: int) -> None:
-        row = self.matrix.row(candidate)
-        self.nearest = row if self.nearest is None else torch.minimum(self.nearest, row)
+        if self.nearest is None:
+            self.nearest = self.matrix.row(candidate)
+        elif self.close is not None:
+            self.nearest = self.close.lower(self.nearest, candidate)
+        else:
+            self.nearest = torch.minimum(self.nearest, self.matrix.row(candidate))
+            self._collect_close_pairs(self.nearest)
         self.total = float(self.nearest.sum(dtype=torch.float64))
+
+    def _collect_close_pairs(self, nearest: Tensor) -> None:
+        """Once what was computed on demand has cost a good part of collecting them, and wherever they fit."""
+        if self.matrix.computed_rows >= self.patience:
+            self.patience += self.n // _PATIENCE
+            self.close = ClosePairs.within(self.matrix, nearest, self.matrix.room)
 
 
 class GraphCut(SetFunction):

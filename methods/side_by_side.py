@@ -11,7 +11,7 @@ import torch
 
 from methods.base import Context, Evidence, Method
 from methods.greedy import Picks
-from methods.matrix import allowance, held_bytes
+from methods.matrix import allowance, roomy_bytes
 from methods.threads import at_most
 
 
@@ -75,7 +75,7 @@ class _Queue:
                 return None
             position, (evidence, budget, context) = following
             dtype = torch.float64 if evidence.features is None else evidence.features.embeddings.dtype
-            needed = min(self.room, max(self.share, held_bytes(len(evidence), dtype)))
+            needed = min(self.room, max(self.share, roomy_bytes(len(evidence), dtype)))
             with self.changed:
                 self.changed.wait_for(lambda: not self.open or self.taken + needed <= self.room)
                 if not self.open:

@@ -17,7 +17,7 @@ from methods.base import Context, Evidence, Method
 from methods.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy import Picks
 from methods.lcmat import LCMat
-from methods.matrix import PairwiseMatrix, allowance, free_memory, held_bytes
+from methods.matrix import PairwiseMatrix, allowance, free_memory, held_bytes, roomy_bytes
 from methods.side_by_side import pick_side_by_side
 from methods.threads import at_most
 
@@ -134,7 +134,7 @@ def watched() -> Watched:
 @pytest.mark.usefixtures("four_threads")
 def test_classes_under_way_share_the_memory_and_are_made_when_their_turn_comes(watched):
     sizes = [100, 10, 10, 10, 100, 10, 10, 10, 10, 10]
-    room = 2 * held_bytes(100, torch.float64)
+    room = 2 * roomy_bytes(100, torch.float64)
     made: list[int] = []
 
     def classes() -> Iterator[Evidence]:
