@@ -55,7 +55,7 @@ def obtain(
                 return open_set(False)
             set_aside_damaged()
             print(f"{name} is not in {root}: downloading it", file=sys.stderr)
-            with _quiet():
+            with _quiet(), _contained():
                 return open_set(True)
     except _FAILED as error:
         raise UserError(
@@ -85,6 +85,23 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+@contextlib.contextmanager
+def _contained() -> Iterator[None]:
+    """No member of a tar archive leaves the folder that it is extracted to, by its name or a link.
+
+    Older torchvisions do not ask for it, and Pythons before 3.10.12 and 3.11.4 cannot; a zip archive's never do.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        yield
+        return
+    before = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def _reason(error: BaseException) -> str:
