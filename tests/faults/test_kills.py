@@ -63,3 +63,16 @@ def test_an_interrupted_training_writes_its_checkpoint(
     assert (state["position"]["epoch"], state["position"]["step"]) == stands
     assert attempt(command).status == 0
     assert outcome(tmp_path) == uniform.outcome
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_proxy_writes_its_checkpoint(told: Undisturbed, tmp_path: Path, number: int) -> None:
+    command = f"{told.command} --save_path {tmp_path} --checkpoint_interval 3600"
+    ended = attempt(command, moment_in(told.visits, "utils/training.py:_step", number, 0.5))
+    assert ended.status == 128 + number
+    [checkpoint] = tmp_path.glob("proxies/*.checkpoint")
+    state = load_checkpoint(checkpoint, "cpu")
+    assert state is not None
+    assert state["position"]["step"] > 0
+    assert attempt(command).status == 0
+    assert outcome(tmp_path) == told.outcome

@@ -12,7 +12,7 @@ import pytest
 from attempts import attempt
 from moments import moment_in
 from outcomes import litter, outcome
-from stories import SMALL, Undisturbed
+from stories import COMMANDS, SMALL, Undisturbed
 
 MACHINE = "--workers 0 --print_freq 1 --checkpoint_interval 0"
 
@@ -44,6 +44,23 @@ def test_a_killed_run(told: Undisturbed, tmp_path: Path, script: str, function: 
     assert not litter(tmp_path / "result")
     assert (tmp_path / "result" / "cross_networks.png").exists() == script.startswith("cross")
     assert "note:" not in ended.err
+
+
+@pytest.fixture(scope="module")
+def grand(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Ten proxies and a retraining, left alone."""
+    return Undisturbed.of(COMMANDS["GraNd"], tmp_path_factory.mktemp("grand"))
+
+
+@pytest.mark.parametrize("part", [0.25, 0.7, 1.0])
+def test_a_run_killed_among_grands_repeats(grand: Undisturbed, tmp_path: Path, part: float) -> None:
+    folder = killed(grand, tmp_path / "result", "utils/training.py:_step", part)
+    finished = len(list((tmp_path / "result").glob("proxies/*.pt")))
+    assert finished == {0.25: 2, 0.7: 7, 1.0: 10}[part]
+    ended = attempt(f"main.py --resume {folder} {MACHINE}")
+    assert ended.status == 0, ended.err
+    assert outcome(tmp_path / "result") == grand.outcome
+    assert not litter(tmp_path / "result")
 
 
 def test_a_finished_run_is_only_shown(uniform: Undisturbed, tmp_path: Path) -> None:
