@@ -1,0 +1,89 @@
+"""LCMat-S the dense way, as its released code goes about it: the yardstick of ``benchmarks.selection``.
+
+Every sample's gradient and Hessian diagonal whole (BackPACK), the curvature term by broadcasting, every gain anew
+for every pick. It is kinder than the original in that the broadcast difference is made once and worked on in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from backpack import backpack, extend
+from backpack.extensions import BatchDiagHessian, BatchGrad
+from torch import Tensor, nn
+
+from benchmarks.measure import Measured, measured, median_of, table
+from benchmarks.settings import EPS, NUM_DIMS, lcmat
+from benchmarks.shapes import one_class
+from methods.features import Features
+
+_N, _BUDGETS = 5000, (50, 500)
+_SMALL = 1000  # samples, where the dense way is taken in float64
+_BATCH = 256
+
+
+def against_dense(repeats: int) -> Iterator[str]:
+    """Seconds, their ratio, memory, and how many picks are the same; the dense way runs once."""
+    features = one_class(_N)
+    rows = []
+    for budget in _BUDGETS:
+        here = measured(partial(lcmat, features, budget / _N))
+        seconds = median_of(partial(lcmat, features, budget / _N), repeats)
+        there = measured(partial(dense_lcmat, features, budget))
+        shared = len(np.intersect1d(here.result, there.result)) / budget
+        ratio = f"{there.seconds / seconds:.0f}×"
+        rows.append(
+            [f"{budget}", f"{there.seconds:.1f}", f"{seconds:.2f}", ratio, *_megabytes(there, here), f"{shared:.0%}"]
+        )
+    titles = ["picks of 5,000", "dense (s)", "here (s)", "ratio", "dense (MB)", "here (MB)", "picks shared"]
+    yield table(titles, rows)
+    features, budget = one_class(_SMALL, dtype=torch.float64), _SMALL // 10
+    same = np.array_equal(lcmat(features, budget / _SMALL), dense_lcmat(features, budget))
+    yield f"\nIn float64 ({budget} of {_SMALL}) the picks are {'the same' if same else 'NOT the same'}."
+
+
+def _megabytes(*each: Measured) -> list[str]:
+    return [f"{one.peak_bytes / 1e6:,.0f}" for one in each]
+
+
+def dense_lcmat(features: Features, budget: int) -> np.ndarray:
+    """The picks, int64 [budget]."""
+    gradients, hessians = derivatives(features)  # [n, C(d + 1)] each
+    top = hessians.var(dim=0).topk(NUM_DIMS).indices
+    h = hessians[:, top]  # [n, K]
+    curvature = (h[:, None] - h[None]).abs_().sum(dim=-1)  # [n, n]
+    distance = torch.cdist(gradients, gradients) + EPS * curvature
+    return naive_greedy(distance.max() - distance, budget)
+
+
+def derivatives(features: Features) -> tuple[Tensor, Tensor]:
+    """g and h of every sample's own loss, bias first, [n, C(d + 1)] each."""
+    z, classes = features.embeddings, features.logits.shape[1]
+    layer = extend(nn.Linear(z.shape[1], classes).to(z.dtype))
+    with torch.no_grad():
+        layer.weight.copy_(torch.linalg.lstsq(z, features.logits).solution.T)
+        layer.bias.zero_()
+    loss = extend(nn.CrossEntropyLoss(reduction="sum"))
+    gradients, hessians = [], []
+    for inputs, labels in zip(z.split(_BATCH), features.labels.split(_BATCH), strict=True):
+        with backpack(BatchGrad(), BatchDiagHessian()):
+            loss(layer(inputs), labels).backward()
+        gradients.append(torch.cat([layer.bias.grad_batch, layer.weight.grad_batch.flatten(1)], dim=1))
+        hessians.append(torch.cat([layer.bias.diag_h_batch, layer.weight.diag_h_batch.flatten(1)], dim=1))
+        layer.zero_grad()
+    return torch.cat(gradients), torch.cat(hessians)
+
+
+def naive_greedy(similarity: Tensor, budget: int) -> np.ndarray:
+    """Facility location over ``similarity`` [n, n]."""
+    current = torch.zeros(len(similarity), dtype=similarity.dtype)
+    picks: list[int] = []
+    for _ in range(budget):
+        gains = (similarity - current[:, None]).clamp_(min=0).sum(dim=0)
+        gains[picks] = -torch.inf
+        picks.append(int(gains.argmax()))
+        current = torch.maximum(current, similarity[picks[-1]])
+    return np.array(picks)

@@ -1,0 +1,73 @@
+"""How LCMat-S's seconds and memory grow with the samples and with the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.measure import Measured, measured, table
+from benchmarks.settings import lcmat
+from benchmarks.shapes import one_class
+
+_SAMPLES = (1000, 2000, 5000, 10_000, 20_000, 50_000)
+_CLASSES = (10, 100, 1000)
+_N = 5000  # samples where the classes grow
+_FRACTION = 0.1
+_MEMORY = 2 * 10**9
+
+
+def growth(plot: Path) -> Iterator[str]:
+    """Tables, the exponents fitted to them, and a plot."""
+    yield f"{_FRACTION:.0%} of n samples in one selection, within {_MEMORY / 1e9:.0f} GB.\n"
+    warm_up = one_class(_SAMPLES[0])
+    lcmat(warm_up, _FRACTION)
+    over_samples = {n: _measure(n, _CLASSES[0]) for n in _SAMPLES}
+    yield _table("n", over_samples, f"C = {_CLASSES[0]}")
+    over_classes = {classes: _measure(_N, classes) for classes in _CLASSES}
+    yield "\n" + _table("C", over_classes, f"n = {_N:,}")
+    _draw(over_samples, over_classes, plot)
+    yield f"\nplot: {plot}"
+
+
+def _measure(n: int, classes: int) -> Measured:
+    return measured(partial(lcmat, one_class(n, classes), _FRACTION, balance=False, memory_budget=_MEMORY))
+
+
+def _table(name: str, measurements: Mapping[int, Measured], rest: str) -> str:
+    rows = [
+        [f"{size:,}", f"{each.seconds:.2f}", f"{each.peak_bytes / 1e6:,.0f}"] for size, each in measurements.items()
+    ]
+    rows.append(["exponent", *(f"{_exponent(values):.2f}" for values in _values(measurements))])
+    return table([f"{name} ({rest})", "seconds", "MB beyond the inputs"], rows)
+
+
+def _values(measurements: Mapping[int, Measured]) -> tuple[dict[int, float], dict[int, float]]:
+    seconds = {size: each.seconds for size, each in measurements.items()}
+    megabytes = {size: max(each.peak_bytes, 1) / 1e6 for size, each in measurements.items()}
+    return seconds, megabytes
+
+
+def _exponent(values: Mapping[int, float]) -> float:
+    """Of the power law through all points, by least squares of the logarithms."""
+    return float(np.polyfit(np.log(list(values)), np.log(list(values.values())), 1)[0])
+
+
+def _draw(over_samples: Mapping[int, Measured], over_classes: Mapping[int, Measured], path: Path) -> None:
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, measurements, label in zip(axes, (over_samples, over_classes), ("samples n", "classes C"), strict=True):
+        memory = axis.twinx()
+        for side, values, colour, unit in zip(
+            (axis, memory), _values(measurements), ("C0", "C1"), ("seconds", "MB"), strict=True
+        ):
+            exponent = f"{unit}, exponent {_exponent(values):.2f}"
+            side.loglog(list(values), list(values.values()), "o-", color=colour, label=exponent)
+            side.set_ylabel(unit, color=colour)
+        axis.set_xlabel(label)
+        lines = axis.lines[:] + memory.lines[:]
+        axis.legend(lines, [line.get_label() for line in lines], loc="upper left")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,73 @@
+"""LCMat-S over as many samples and classes as ImageNet has."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from benchmarks.measure import measured, peak, resident, table
+from benchmarks.settings import EPS, NUM_DIMS
+from benchmarks.shapes import imagenet
+from methods.balance import select
+from methods.base import Context, Evidence
+from methods.features import Features
+from methods.greedy import GREEDIES, Picks
+from methods.lcmat import LCMat
+from methods.matrix import PairwiseMatrix
+
+_FRACTION = 0.1
+
+
+def imagenet_shape() -> Iterator[str]:
+    """Seconds by phase, and the memory of the whole process with its inputs."""
+    made = imagenet()
+    inputs = resident()
+    checked = measured(lambda: Features.of(made.embeddings, made.logits, made.labels))
+    selected = measured(lambda: _select(made))
+    threads = torch.get_num_threads()
+    rows = [["check of the features", f"{checked.seconds:.1f}"]]
+    rows += [
+        [f"{phase}, on {threads} threads", f"{PhasedLCMat.seconds[phase] / threads:.1f}"]
+        for phase in PhasedLCMat.seconds
+    ]
+    rows += [["the whole selection", f"{checked.seconds + selected.seconds:.1f}"]]
+    sizes = np.bincount(made.labels)
+    yield f"{len(made):,} samples of {len(sizes):,} classes of {sizes.min():,} to {sizes.max():,}, {_FRACTION:.0%}: "
+    yield f"{selected.result:,} picks.\n"
+    yield table(["phase", "seconds"], rows)
+    yield f"\nThe process with its inputs of {inputs / 1e9:.1f} GB took {peak() / 1e9:.1f} GB at the most."
+
+
+def _select(features: Features) -> int:
+    return len(select(PhasedLCMat(eps=EPS, num_dims=NUM_DIMS), Evidence(features.labels, features), _FRACTION))
+
+
+@dataclass(frozen=True)
+class PhasedLCMat(LCMat):
+    """LCMat with a clock: the seconds of each phase, added up over all classes and threads."""
+
+    seconds: ClassVar[dict[str, float]] = defaultdict(float)
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        with self._phase("gradients and curvatures"):
+            distance = self.distance(self.features_of(evidence))
+        with self._phase("distances"):
+            matrix = PairwiseMatrix(distance, context.memory_budget)
+        with self._phase("greedy"):
+            return GREEDIES[self.greedy](self.set_function(matrix), budget, context.seed)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        with self._lock:
+            self.seconds[name] += time.perf_counter() - started

@@ -1,0 +1,70 @@
+"""Seconds, and the memory that work takes beyond what was there before it (Linux)."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What work gave, its seconds, and the most resident bytes while it ran less those before."""
+
+    result: Any
+    seconds: float
+    peak_bytes: int
+
+
+def measured(work: Callable[[], Any]) -> Measured:
+    """One call of ``work``."""
+    gc.collect()
+    before = resident()
+    _CLEAR.write_text("5")  # the peak counts from here
+    started = time.perf_counter()
+    result = work()
+    return Measured(result, time.perf_counter() - started, peak() - before)
+
+
+def medians(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each; the repeats take turns, so that what else the machine does meets all alike."""
+    rounds = [{name: _seconds(each) for name, each in work.items()} for _ in range(repeats)]
+    return {name: statistics.median(each[name] for each in rounds) for name in work}
+
+
+def median_of(work: Callable[[], object], repeats: int) -> float:
+    """Median seconds."""
+    return medians({"": work}, repeats)[""]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def resident() -> int:
+    """Resident bytes of this process."""
+    return _status_bytes("VmRSS")
+
+
+def peak() -> int:
+    """The most there were, since the start or the last call of ``measured``."""
+    return _status_bytes("VmHWM")
+
+
+def _status_bytes(key: str) -> int:
+    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith(f"{key}:"))
+    return int(line.split()[1]) * 1024
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown, the first column left and the others right."""
+    lines = [f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
