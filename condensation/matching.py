@@ -13,6 +13,7 @@ from condensation.objective import DISTANCES, Objective, Terms
 from condensation.pairs import pairs
 from condensation.real import RealImages
 from nets import Network
+from utils.errors import UserError
 
 
 class GradientMatching:
@@ -24,12 +25,27 @@ class GradientMatching:
         self.objective = Objective(DISTANCES[config.distance or "layerwise"], config.rho or 0.0)
 
     def step(self, network: Network, pixels: Tensor, moment: Moment) -> tuple[Tensor, Terms]:
-        """The gradient with respect to ``pixels`` [m, C, H, W], and the terms of the objective."""
+        """The gradient with respect to ``pixels`` [m, C, H, W], and the terms of the objective.
+
+        Raises:
+            UserError: the network has a layer without a second derivative.
+        """
         gradients, terms = [], []
         for pair in pairs(self.config, self.images, pixels, moment):
             target = measure_real(network, pair.real, pair.classes, self.curvature)
             ours = measure_synthetic(network, pair.synthetic, pair.classes, self.curvature)
             loss, matching, curvature = self.objective(target, ours)
-            gradients.append(torch.autograd.grad(loss.sum(), pair.pixels)[0])
+            gradients.append(self._gradient(loss.sum(), pair.pixels))
             terms.append(Terms(matching.detach().sum(), curvature.detach().sum()))
         return torch.cat(gradients), Terms.total(terms)
+
+    def _gradient(self, loss: Tensor, pixels: Tensor) -> Tensor:
+        try:
+            return torch.autograd.grad(loss, pixels)[0]
+        except RuntimeError as error:
+            if "not implemented" not in str(error):
+                raise
+            raise UserError(
+                f"{self.config.model} cannot be differentiated twice ({error}); "
+                "match gradients with another --model, such as ConvNet, or use --method DM"
+            ) from error

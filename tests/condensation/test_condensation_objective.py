@@ -1,0 +1,200 @@
+"""Gradient and distribution matching against loops that are obvious; all classes at once against one at a time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from condensing import config, images, real_images, smooth_network
+from torch import Tensor
+
+import nets
+from condensation import pairs as pairing
+from condensation.curvature import CURVATURES
+from condensation.distribution import DistributionMatching
+from condensation.gradients import Measured, measure_real, measure_synthetic, weighted_layers
+from condensation.matching import GradientMatching
+from condensation.moment import Moment
+from condensation.networks import fresh_network
+from condensation.objective import DISTANCES, Objective
+from nets import Network
+
+CLASSES = range(3)
+MOMENT = Moment(0, 4, 1)
+
+
+def gradients_by_class(network: Network, batches: list[Tensor]) -> list[list[Tensor]]:
+    """For each class the gradient of every weight as autograd has it, [out, …], differentiable to the pixels."""
+    weights = [layer.weight for layer in weighted_layers(network)]
+    return [
+        list(torch.autograd.grad(F.cross_entropy(network(x), torch.full((len(x),), label)), weights, create_graph=True))
+        for label, x in enumerate(batches)
+    ]
+
+
+def distance_by_loop(name: str, real: list[Tensor], synthetic: list[Tensor]) -> Tensor:
+    """Output by output."""
+    if name == "squared":
+        return sum(((a - b) ** 2).sum() for a, b in zip(real, synthetic, strict=True))
+    if name == "cosine":
+        real, synthetic = ([torch.cat([layer.reshape(1, -1) for layer in each], 1)] for each in (real, synthetic))
+    total = torch.zeros((), dtype=torch.float64)
+    for a, b in zip(real, synthetic, strict=True):
+        for row_a, row_b in zip(a.reshape(len(a), -1), b.reshape(len(b), -1), strict=True):
+            total = total + 1 - (row_a * row_b).sum() / (row_a.norm() * row_b.norm() + 1e-6)
+    return total
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_pixels_feel_the_distance_that_a_loop_measures(name):
+    network = smooth_network()
+    real, pixels = [images(5, seed) for seed in CLASSES], images(6, 9).requires_grad_()
+    target = measure_real(network, real, CLASSES, None)
+    ours = measure_synthetic(network, pixels, CLASSES, None)
+    loss = Objective(DISTANCES[name])(target, ours)[0]
+
+    slow_real = [[each.detach() for each in of_class] for of_class in gradients_by_class(network, real)]
+    slow_ours = gradients_by_class(network, list(pixels.split(2)))
+    slow = torch.stack([distance_by_loop(name, a, b) for a, b in zip(slow_real, slow_ours, strict=True)])
+    torch.testing.assert_close(loss, slow, rtol=1e-9, atol=1e-12)
+    fast_pixels, slow_pixels = (torch.autograd.grad(each.sum(), pixels)[0] for each in (loss, slow))
+    assert slow_pixels.abs().max() > 1e-6
+    torch.testing.assert_close(fast_pixels, slow_pixels, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", ["ConvNet", "MLP", "LeNet"])
+def test_gradients_of_all_classes_from_one_pass(model):
+    torch.manual_seed(0)
+    size = 28 if model == "LeNet" else 8
+    network = nets.build(model, 1, 3, size).double().eval()
+    x = torch.randn(6, 1, size, size, dtype=torch.float64)
+    together = measure_synthetic(network, x, CLASSES, None).gradients
+    for label, alone in enumerate(gradients_by_class(network, list(x.split(2)))):
+        for all_classes, own in zip(together, alone, strict=True):
+            torch.testing.assert_close(all_classes[label], own.flatten(1), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CURVATURES)
+def test_the_objective_with_curvature_by_finite_differences(name):
+    network, curvature = smooth_network(), CURVATURES[name]
+    target = measure_real(network, [images(5, seed) for seed in CLASSES], CLASSES, curvature)
+
+    def objective(pixels: Tensor) -> Tensor:
+        ours = measure_synthetic(network, pixels, CLASSES, curvature)
+        return Objective(DISTANCES["layerwise"], rho=3.0)(target, ours)[0]
+
+    assert torch.autograd.gradcheck(objective, images(6, 9).requires_grad_())
+
+
+def test_the_radius_weighs_the_curvature():
+    network, curvature = smooth_network(), CURVATURES["diagonal"]
+    target = measure_real(network, [images(5, seed) for seed in CLASSES], CLASSES, curvature)
+    ours = measure_synthetic(network, images(6, 9), CLASSES, curvature)
+    total, matching, gap = Objective(DISTANCES["layerwise"], rho=3.0)(target, ours)
+    assert target.curvature is not None
+    assert ours.curvature is not None
+    by_class = [(a - b).square().sum().sqrt() for a, b in zip(target.curvature, ours.curvature, strict=True)]
+    torch.testing.assert_close(gap, torch.stack(by_class))
+    torch.testing.assert_close(total, matching + 1.5 * gap)
+
+
+def test_the_real_side_is_detached():
+    network, x = smooth_network(), images(4)
+    measured = measure_real(network, [x], [1], CURVATURES["variance"])
+    assert not any(layer.requires_grad for layer in measured.gradients)
+    assert measured.curvature is not None
+    assert not measured.curvature.requires_grad
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_equal_and_vanishing_gradients(name):
+    layer = torch.randn(2, 3, 4, dtype=torch.float64)
+    nothing = torch.zeros_like(layer).requires_grad_()
+    rows = {"layerwise": 3.0, "cosine": 1.0}
+    torch.testing.assert_close(DISTANCES[name]([layer], [layer]), torch.zeros(2).double(), atol=1e-5, rtol=0)
+    distance = DISTANCES[name]([layer], [nothing])
+    expected = [rows[name]] * 2 if name in rows else layer.square().sum(dim=(1, 2)).tolist()
+    assert distance.tolist() == pytest.approx(expected)
+    assert torch.autograd.grad(distance.sum(), nothing)[0].isfinite().all()
+
+
+def test_distribution_matching_by_a_loop(tiny_data, monkeypatch):
+    settings, real = config("DM"), real_images(tiny_data)
+    network = fresh_network("ConvNet", tiny_data.spec, MOMENT, torch.device("cpu"))
+    pixels = torch.randn(6, 1, 8, 8)
+    gradient, terms = DistributionMatching(settings, real).step(network, pixels, MOMENT)
+    monkeypatch.setattr(pairing, "_IMAGES_AT_ONCE", 2)
+    total, slow = 0.0, []
+    for pair in pairing.pairs(settings, real, pixels, MOMENT):
+        mean = torch.zeros(network.embedding_dim)
+        for image in pair.synthetic:
+            mean = mean + network.embed(image[None])[0] / len(pair.synthetic)
+        target = sum(network.embed(image[None])[0] for image in pair.real[0]) / len(pair.real[0])
+        loss = ((target - mean) ** 2).sum()
+        total += float(loss.detach())
+        slow.append(torch.autograd.grad(loss, pair.pixels)[0])
+    assert float(terms.matching) == pytest.approx(total, rel=1e-4)
+    torch.testing.assert_close(gradient, torch.cat(slow), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["DC", "DSA", "DM", "LCMat"])
+def test_groups_of_classes_change_nothing(method, tiny_data, monkeypatch):
+    settings, real, pixels = config(method), real_images(tiny_data), torch.randn(6, 1, 8, 8)
+    kind = DistributionMatching if method == "DM" else GradientMatching
+    steps = []
+    for at_once in (256, 4, 1):
+        monkeypatch.setattr(pairing, "_IMAGES_AT_ONCE", at_once)
+        network = fresh_network("ConvNet", tiny_data.spec, MOMENT, torch.device("cpu"))
+        steps.append(kind(settings, real).step(network, pixels, MOMENT))
+    for gradient, terms in steps[1:]:
+        torch.testing.assert_close(gradient, steps[0][0], rtol=1e-3, atol=1e-5)
+        assert float(terms.matching) == pytest.approx(float(steps[0][1].matching), rel=1e-4)
+        assert float(terms.curvature) == pytest.approx(float(steps[0][1].curvature), rel=1e-4)
+
+
+def test_both_sides_are_changed_by_the_same_draw(tiny_data):
+    pixels = torch.randn(6, 1, 8, 8)
+    seen = list(pairing.pairs(config("DSA", strategy="flip", real_batch=20), real_images(tiny_data), pixels, MOMENT))
+    plain = list(pairing.pairs(config("DC", real_batch=20), real_images(tiny_data), pixels, MOMENT))
+    flips = []
+    for pair, untouched in zip(seen, plain, strict=True):
+        for label in pair.classes:
+            ours, theirs = pair.synthetic[2 * label : 2 * label + 2], untouched.synthetic[2 * label : 2 * label + 2]
+            flipped = bool(torch.equal(ours, theirs.flip(3)))
+            assert flipped or torch.equal(ours, theirs)
+            real = untouched.real[label]
+            assert torch.equal(pair.real[label], real.flip(3) if flipped else real)
+            flips.append(flipped)
+    assert len(flips) == 3
+
+
+def test_one_image_with_variance_is_gradient_matching_alone(tiny_data):
+    real, pixels = real_images(tiny_data), torch.randn(3, 1, 8, 8)
+    network = fresh_network("MLP", tiny_data.spec, MOMENT, torch.device("cpu"))
+    of = {
+        name: GradientMatching(settings, real).step(network, pixels, MOMENT)
+        for name, settings in {
+            "DSA": config("DSA", 1),
+            "variance": config("LCMat", 1),
+            "diagonal": config("LCMat", 1, curvature="diagonal"),
+        }.items()
+    }
+    assert torch.equal(of["DSA"][0], of["variance"][0])
+    assert float(of["variance"][1].curvature) == 0
+    assert not torch.allclose(of["DSA"][0], of["diagonal"][0])
+    assert float(of["diagonal"][1].curvature) > 0
+
+
+def test_measured_distance_of_certain_networks_is_finite():
+    network = smooth_network()
+    with torch.no_grad():
+        network.classifier.bias.copy_(torch.tensor([1e4, 0, 0]))
+    pixels = images(2).requires_grad_()
+    target: Measured = measure_real(network, [images(5)], [0], CURVATURES["diagonal"])
+    loss = Objective(DISTANCES["layerwise"], 1.0)(
+        target, measure_synthetic(network, pixels, [0], CURVATURES["diagonal"])
+    )[0]
+    assert math.isfinite(loss.sum().item())
+    assert torch.autograd.grad(loss.sum(), pixels)[0].isfinite().all()
