@@ -17,6 +17,10 @@ import torch
 from utils.errors import UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OF_A_FILE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
+    *(errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE),
+}
 _NO_MEMORY, _LOST_LOADER = "can't allocate memory", "DataLoader worker (pid"  # as torch says it
 
 
@@ -27,9 +31,9 @@ class Terminated(KeyboardInterrupt):
 def run_main(function: Callable[[], object]) -> int:
     """Call ``function`` and return the exit status; use as ``raise SystemExit(run_main(main))``.
 
-    0: done. 2: a UserError, a full disk, too little memory or a lost loader process, printed as one ``error: …`` line
-    on stderr. 130: Ctrl-C. 143: SIGTERM, which arrives in ``function`` as Terminated. 141: the reader of stdout went
-    away (``| head``), without a word.
+    0: done. 2: a UserError, a full disk, a file that cannot be used, too little memory or a lost loader process,
+    printed as one ``error: …`` line on stderr. 130: Ctrl-C. 143: SIGTERM, which arrives in ``function`` as Terminated.
+    141: the reader of stdout went away (``| head``), without a word.
     Any other exception is a fault of the program and keeps its traceback.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
@@ -50,10 +54,12 @@ def _status(function: Callable[[], object]) -> int:
     except UserError as error:
         return _refuse(str(error))
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno in _FULL:
+            _drop_stdout_if_full()
+            return _refuse(f"cannot write {error.filename or 'what is printed'}: {error.strerror}")
+        if error.errno not in _OF_A_FILE or error.filename is None:
             raise
-        _drop_stdout_if_full()
-        return _refuse(f"cannot write {error.filename or 'what is printed'}: {error.strerror}")
+        return _refuse(f"cannot use {error.filename}: {error.strerror}")
     except (MemoryError, RuntimeError) as error:
         if (message := _of_the_machine(error)) is None:
             raise

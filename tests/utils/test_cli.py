@@ -81,6 +81,13 @@ def test_too_little_memory_of_a_gpu_is_one_line_and_status_2(capsys):
     assert "error: out of memory (CUDA out of memory.); try" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_used_is_one_line_and_status_2(capsys, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / ("x" * 300), tmp_path / "loop"):
+        assert run_main(path.read_bytes) == 2
+        assert capsys.readouterr().err.startswith(f"error: cannot use {path}: ")
+
+
 def test_faults_of_the_program_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run_main(raiser(ZeroDivisionError()))
