@@ -70,7 +70,7 @@ def derivatives(features: Features) -> tuple[Tensor, Tensor]:
     gradients, hessians = [], []
     for inputs, labels in zip(z.split(_BATCH), features.labels.split(_BATCH), strict=True):
         with backpack(BatchGrad(), BatchDiagHessian()):
-            loss(layer(inputs), labels).backward()
+            loss(layer(inputs.detach().requires_grad_()), labels).backward()
         gradients.append(torch.cat([layer.bias.grad_batch, layer.weight.grad_batch.flatten(1)], dim=1))
         hessians.append(torch.cat([layer.bias.diag_h_batch, layer.weight.diag_h_batch.flatten(1)], dim=1))
         layer.zero_grad()

@@ -41,7 +41,7 @@ def _table(name: str, measurements: Mapping[int, Measured], rest: str) -> str:
     rows = [
         [f"{size:,}", f"{each.seconds:.2f}", f"{each.peak_bytes / 1e6:,.0f}"] for size, each in measurements.items()
     ]
-    rows.append(["exponent", *(f"{_exponent(values):.2f}" for values in _values(measurements))])
+    rows.append(["exponent", *(f"{exponent(values):.2f}" for values in _values(measurements))])
     return table([f"{name} ({rest})", "seconds", "MB beyond the inputs"], rows)
 
 
@@ -51,7 +51,7 @@ def _values(measurements: Mapping[int, Measured]) -> tuple[dict[int, float], dic
     return seconds, megabytes
 
 
-def _exponent(values: Mapping[int, float]) -> float:
+def exponent(values: Mapping[int, float]) -> float:
     """Of the power law through all points, by least squares of the logarithms."""
     return float(np.polyfit(np.log(list(values)), np.log(list(values.values())), 1)[0])
 
@@ -64,8 +64,8 @@ def _draw(over_samples: Mapping[int, Measured], over_classes: Mapping[int, Measu
         for side, values, colour, unit in zip(
             (axis, memory), _values(measurements), ("C0", "C1"), ("seconds", "MB"), strict=True
         ):
-            exponent = f"{unit}, exponent {_exponent(values):.2f}"
-            side.loglog(list(values), list(values.values()), "o-", color=colour, label=exponent)
+            label = f"{unit}, exponent {exponent(values):.2f}"
+            side.loglog(list(values), list(values.values()), "o-", color=colour, label=label)
             side.set_ylabel(unit, color=colour)
         axis.set_xlabel(label)
         lines = axis.lines[:] + memory.lines[:]

@@ -10,7 +10,7 @@ import torch
 from methods.features import Features
 
 DIMENSIONS = 512
-IMAGENET_CLASSES, IMAGENET_IMAGES = 1000, 1_281_167
+_IMAGENET = 1_281_167
 _AT_ONCE = 1 << 15
 
 
@@ -25,11 +25,17 @@ def even(n: int, classes: int = 10) -> Features:
 
 
 def imagenet() -> Features:
-    """As many samples as ImageNet has to train on: 895 classes of 1300, and 105 of 943 to 1298."""
-    sizes = np.full(IMAGENET_CLASSES, 1300)
-    sizes[895:] = np.linspace(943, 1299, IMAGENET_CLASSES - 895).round()
-    sizes[-1] += IMAGENET_IMAGES - sizes.sum()
-    return _features(torch.from_numpy(np.repeat(np.arange(IMAGENET_CLASSES), sizes)), IMAGENET_CLASSES)
+    """As many samples and classes as ImageNet has to train on, and as unevenly."""
+    sizes = imagenet_sizes()
+    return _features(torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)), len(sizes))
+
+
+def imagenet_sizes() -> np.ndarray:
+    """Samples of each class, int64 [1000]: 895 classes of 1300, the others from 943 up."""
+    sizes = np.full(1000, 1300)
+    sizes[895:] = np.linspace(943, 1299, 105).round()
+    sizes[-1] += _IMAGENET - sizes.sum()
+    return sizes
 
 
 def _features(labels: torch.Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Features:

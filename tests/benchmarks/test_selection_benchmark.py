@@ -1,0 +1,54 @@
+"""The selection benchmark: its yardstick solves the same problem, and its numbers are what it says they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import dense, growth, imagenet, measure, settings, shapes
+from methods.balance import select
+from methods.base import Evidence
+from methods.lcmat import LCMat
+
+
+def test_the_dense_way_gives_the_same_picks_in_float64():
+    features = shapes.one_class(150, dtype=torch.float64)
+    np.testing.assert_array_equal(settings.lcmat(features, 0.2), dense.dense_lcmat(features, 30))
+
+
+def test_shapes_are_as_named_and_mostly_right():
+    for features, classes in ((shapes.one_class(300), 10), (shapes.even(2000, 100), 100)):
+        assert features.embeddings.shape == (len(features), shapes.DIMENSIONS)
+        assert features.logits.shape == (len(features), classes)
+        right = (features.logits.argmax(dim=1) == features.labels).double().mean()
+        assert 0.7 < right < 1
+
+
+def test_classes_of_imagenet_add_up_to_its_images():
+    sizes = shapes.imagenet_sizes()
+    assert sizes.sum() == 1_281_167
+    assert len(sizes) == 1000
+    assert sizes.max() == 1300
+
+
+def test_the_clock_changes_no_pick_and_counts_every_phase():
+    features = shapes.even(200)
+    timed = imagenet.PhasedLCMat(eps=settings.EPS, num_dims=settings.NUM_DIMS)
+    plain = LCMat(eps=settings.EPS, num_dims=settings.NUM_DIMS)
+    timed.seconds.clear()
+    picks = [select(method, Evidence(features.labels, features), 0.2).indices for method in (timed, plain)]
+    np.testing.assert_array_equal(*picks)
+    assert list(timed.seconds) == ["gradients and curvatures", "distances", "greedy"]
+    assert min(timed.seconds.values()) > 0
+
+
+def test_memory_is_what_work_takes_at_its_peak():
+    megabytes = 64
+    found = measure.measured(lambda: len(np.ones(megabytes << 20, dtype=np.uint8)))
+    assert found.result == megabytes << 20
+    assert found.peak_bytes == pytest.approx(megabytes << 20, rel=0.1)
+
+
+def test_exponents_are_those_of_power_laws():
+    assert growth.exponent({n: 3.0 * n**1.7 for n in (10, 50, 1000)}) == pytest.approx(1.7)
