@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from utils.config import digest
 from utils.data import Data, MemoryImages
@@ -116,8 +117,12 @@ def as_data(synthetic: Synthetic, data: Data) -> Data:
     )
 
 
+def visible(synthetic: Synthetic) -> Tensor:
+    """The images as uint8 [m, C, H, W], cut off at 0 and 255."""
+    return torch.from_numpy(synthetic.images.round().clip(0, 255).astype(np.uint8))
+
+
 def picture(synthetic: Synthetic, class_names: tuple[str, ...], title: str) -> bytes:
     """A PNG with a row for each class; pixels are cut off at 0 and 255."""
-    images = torch.from_numpy(synthetic.images.round().clip(0, 255).astype(np.uint8))
-    pictures = Pictures(class_names, synthetic.labels, images)
+    pictures = Pictures(class_names, synthetic.labels, visible(synthetic))
     return contact_sheet(pictures, np.arange(len(synthetic)), title=title, picks=10, classes=100)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import condense
 import cross_network_generalization
 import main
 from utils.cli import run_main
@@ -37,7 +38,7 @@ class Answer:
 
 
 class Commands:
-    """Runs ``main.py`` and ``cross_network_generalization.py`` with a save path of the test's own."""
+    """Runs ``main.py``, ``cross_network_generalization.py`` and ``condense.py`` with a save path of the test's own."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
@@ -49,6 +50,10 @@ class Commands:
     def cross(self, flags: str, save_path: str = "result") -> Answer:
         """``cross_network_generalization.py`` with these flags."""
         return self._run(cross_network_generalization.main, "cross_network_generalization.py", flags, save_path)
+
+    def condense(self, flags: str, save_path: str = "result") -> Answer:
+        """``condense.py`` with these flags."""
+        return self._run(condense.main, "condense.py", flags, save_path)
 
     def runs(self, pattern: str = "*", save_path: str = "result") -> list[Path]:
         """The run folders whose names match."""

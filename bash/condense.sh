@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Condense one data set and evaluate what was learned. Called by condense_<DATASET>.sh, which set the defaults;
+# everything can be overridden from the environment:
+#   DATASET DATA_PATH MODEL METHODS IPC ITERATIONS DM_ITERATIONS OUTER INNER PIXEL_LR RHO CURVATURE SEEDS NUM_EVAL
+#   SAVE_PATH GPU JOBS
+# OUTER, INNER and PIXEL_LR are for the methods that match gradients; what is not set is as published. LCMat-C matches the Hessian diagonal at one
+# image per class, where the variance of gradients is zero, and that variance otherwise, unless CURVATURE says so.
+# Further arguments go to condense.py. What is finished is skipped; the table of all runs and their picture come last.
+set -euo pipefail
+for NAME in DATA_PATH SAVE_PATH; do # given relative to where the user stands, who may stand anywhere
+    if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
+        printf -v "$NAME" '%s/%s' "$PWD" "${!NAME}"
+    fi
+done
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+prepare
+
+: "${DATASET:?set DATASET, or call one of bash/condense_<DATASET>.sh}"
+: "${DATA_PATH:=data}" "${MODEL:=ConvNet}" "${METHODS:=DC DSA DM LCMat}" "${IPC:=1 10}" "${ITERATIONS:=}"
+: "${DM_ITERATIONS:=$ITERATIONS}" "${OUTER:=}" "${INNER:=}" "${PIXEL_LR:=}"
+: "${SEEDS:=0 1 2 3 4}" "${NUM_EVAL:=20}" "${RHO:=1}" "${CURVATURE:=}" "${SAVE_PATH:=result/condense_$DATASET}" "${GPU:=}"
+read -ra DEVICES <<< "${GPU//,/ }"
+
+source bash/jobs.sh
+
+COUNT=0
+for SEED in $SEEDS; do
+    for IMAGES in $IPC; do
+        for METHOD in $METHODS; do
+            COMMAND=("$PYTHON" condense.py --dataset "$DATASET" --data_path "$DATA_PATH" --model "$MODEL"
+                --method "$METHOD" --ipc "$IMAGES" --seed "$SEED" --num_eval "$NUM_EVAL" --save_path "$SAVE_PATH")
+            if [ "$METHOD" = DM ]; then
+                COMMAND+=(${DM_ITERATIONS:+--iterations "$DM_ITERATIONS"})
+            else
+                COMMAND+=(${ITERATIONS:+--iterations "$ITERATIONS"} ${PIXEL_LR:+--pixel_lr "$PIXEL_LR"}
+                    ${OUTER:+--outer "$OUTER"} ${INNER:+--inner "$INNER"})
+            fi
+            if [ "$METHOD" = LCMat ]; then
+                DEFAULT=$([ "$IMAGES" -eq 1 ] && echo diagonal || echo variance)
+                COMMAND+=(--rho "$RHO" --curvature "${CURVATURE:-$DEFAULT}")
+            fi
+            if [ "${#DEVICES[@]}" -gt 0 ]; then
+                COMMAND+=(--gpu "${DEVICES[COUNT % ${#DEVICES[@]}]}")
+            fi
+            COUNT=$((COUNT + 1))
+            echo "$METHOD, $IMAGES images per class, seed $SEED" >&2
+            start "${COMMAND[@]}" "$@"
+        done
+    done
+done
+finish
+"$PYTHON" -m utils.report "$SAVE_PATH"
+"$PYTHON" -m condensation.sheet "$SAVE_PATH" --output "$SAVE_PATH/images.png"
+exit "$FAILED"
