@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import os
@@ -26,6 +27,14 @@ _NO_MEMORY, _LOST_LOADER = "can't allocate memory", "DataLoader worker (pid"  # 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived: whoever saves its state on Ctrl-C saves it on this too."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError."""
+        raise UserError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
 
 def run_main(function: Callable[[], object]) -> int:

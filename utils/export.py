@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import run_main
+from utils.cli import Parser, run_main
 from utils.config import DataConfig, RunConfig
 from utils.errors import UserError
 from utils.files import read_npz, write_atomic, write_json, write_npz
@@ -150,7 +150,7 @@ def _positive(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m utils.export",
         description="Write a coreset as indices, as a folder of images by class, or as a sheet to look at.",
     )

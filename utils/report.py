@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.cli import run_main
+from utils.cli import Parser, run_main
 from utils.matrix import cross_table
 from utils.plots import cross_plot, plot
 from utils.tables import Table, load_table
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m utils.report",
         description="Mean and spread of all complete runs, one row for all seeds of the same settings.",
     )

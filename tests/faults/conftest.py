@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from scenes import Scene, make_scene
 from stories import COMMANDS, UNIFORM, Undisturbed
 
 
@@ -16,3 +19,9 @@ def uniform(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 def told(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """A run with all stages, left alone."""
     return Undisturbed.of(COMMANDS["LCMat"], tmp_path_factory.mktemp("told"))
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Where made-up command lines are given."""
+    return make_scene(tmp_path, monkeypatch)

@@ -6,50 +6,26 @@ stopped. ``FUZZ_EXAMPLES=100000 pytest tests/faults/test_fuzz_command_lines.py``
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import random
 import shlex
-import shutil
-import socket
-import sys
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from unittest import mock
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
-from PIL import Image
+from scenes import SHORT, Scene, examples
 
 import cross_network_generalization
 import main
 import nets
 from methods.catalogue import method_infos
 from utils.arguments import Choices, flags
-from utils.cli import run_main
 from utils.data import DATASETS
-from utils.summary import Epoch
-from utils.training import Outcome, Training
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
-FUZZ = settings(
-    max_examples=EXAMPLES,
-    derandomize="FUZZ_EXAMPLES" not in os.environ,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 CHOICES = Choices(tuple(nets.NETWORKS), method_infos(), tuple(DATASETS))
 FLAGS = {flag.name: flag for group in flags(CHOICES).values() for flag in group}
 METHODS = [method.name for method in CHOICES.methods]
 
-SHORT = "--dataset ImageFolder --data_path ../images --model MLP --cross ConvNet --epochs 1 -se 1 --batch 8"
 KINDS = {"[yes|no]": ["yes", "no", "true", "0", "T", "False", "n"], "N": ["1", "2", "7"]}
 NUMBERS = ["0.5", "0.1", "0.9", "1e-3"]
 SOUND: dict[str, list[str]] = {
@@ -139,93 +115,14 @@ def words(draw: Draw) -> list[str]:
     return line
 
 
-def left_as_it_is(training: Training) -> Outcome:
-    """In the place of ``Training.run``."""
-    accuracy = 100 * len(training.task.indices) / len(training.task.data.train)
-    history = (Epoch(training.config.epochs, training.config.optimizer.lr, 1.0, accuracy, 1.0, accuracy),)
-    return Outcome(history, training.steps_per_epoch, 0.25, 100.0)
-
-
-def make_files(folder: Path) -> None:
-    """Images and files that command lines name."""
-    dice, random_numbers = random.Random(0), np.random.default_rng(0)
-    for half, label, count in (("train", "cat", 9), ("train", "dog", 7), ("test", "cat", 3), ("test", "dog", 2)):
-        for place in ("images", "corrupt"):
-            (folder / place / half / label).mkdir(parents=True)
-            for number in range(count):
-                image = Image.frombytes("RGB", (8, 8), dice.randbytes(192))
-                image.save(folder / place / half / label / f"{number}.png")
-    (folder / "corrupt" / "train" / "dog" / "3.png").write_bytes(b"no image")
-    (folder / "one-class" / "train" / "only").mkdir(parents=True)
-    (folder / "file").write_text("nothing of use\n")
-    np.savez(folder / "coreset.npz", indices=np.arange(0, 16, 2))
-    features = {"embeddings": random_numbers.normal(size=(16, 3)), "logits": random_numbers.normal(size=(16, 2))}
-    np.savez(folder / "sound.npz", labels=np.array([0] * 9 + [1] * 7), **features)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The folder that command lines are given in, and the runs that are there when one is."""
-
-    folder: Path
-    runs: Path
-
-    def restore(self) -> None:
-        """Undo what a command line did."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.copytree(self.runs, self.folder / "result")
-        os.chdir(self.folder)
-
-    def stopped(self) -> str:
-        """The folder of the run that is not finished."""
-        [run] = self.runs.glob("*_MLP_*_f0.1_*")
-        return f"result/{run.name}"
-
-
-@pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """Images, files and runs; nothing is trained or drawn, and there is no network."""
-
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket, "getaddrinfo", offline)
-    monkeypatch.setattr(Training, "run", left_as_it_is)
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(b"a picture"))
-    made = Scene(tmp_path / "now", tmp_path / "runs")
-    monkeypatch.setenv("TORCH_HOME", str(made.folder / "torch"))
-    monkeypatch.setenv("HOME", str(made.folder / "home"))
-    make_files(tmp_path)
-    made.folder.mkdir()
-    monkeypatch.chdir(made.folder)
-    status, err = ended(main, [*shlex.split(SHORT), "--save_path", "../runs", "--fraction", "0.1", "0.5", "1"])
-    assert status == 0, err
-    (made.runs / Path(made.stopped()).name / "summary.json").unlink()
-    return made
-
-
-def ended(script: ModuleType, line: list[str]) -> tuple[int, str]:
-    """Its status and what it printed on stderr."""
-    with (
-        mock.patch.object(sys, "argv", [f"{script.__name__}.py", *line]),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        return run_main(script.main), err.getvalue()
-
-
 @pytest.mark.parametrize("script", [main, cross_network_generalization], ids=["main", "cross"])
 def test_one_line_or_a_result(script: ModuleType, scene: Scene) -> None:
-    statuses = Counter({0: 0, 2: 0})
+    statuses: Counter[int] = Counter()
 
-    @FUZZ
+    @examples(80)
     @given(line=words())
     def check(line: list[str]) -> None:
-        scene.restore()
-        status, err = ended(script, [word.replace("THE-RUN", scene.stopped()) for word in line])
-        statuses[status] += 1
-        errors = [text for text in err.splitlines() if text.startswith("error: ")]
-        assert len(errors) == (1 if status == 2 else 0), err
+        statuses[scene.check(script.main, [f"{script.__name__}.py", *line])] += 1
 
     check()
-    assert min(statuses[status] for status in (0, 2)) >= EXAMPLES // 20, statuses
+    assert min(statuses[0], statuses[2]) >= statuses.total() // 20, statuses

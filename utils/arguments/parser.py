@@ -7,12 +7,13 @@ import difflib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from utils.arguments.choices import Choices
 from utils.arguments.flags import Flag, flags
 from utils.arguments.readers import yes_no
 from utils.arguments.settings import build
+from utils.cli import Parser
 from utils.config import Settings
 from utils.errors import UserError
 
@@ -52,11 +53,6 @@ def read_flags(
     return argparse.Namespace(**{**defaults, **given}), frozenset(given)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
-
-
 class _Formatter(argparse.HelpFormatter):
     """At most 100 columns; a flag's value shown once, after all its names."""
 
@@ -69,8 +65,8 @@ class _Formatter(argparse.HelpFormatter):
         return f"{names} {action.metavar}" if action.metavar else names
 
 
-def _parser(groups: Mapping[str, tuple[Flag, ...]], program: str, description: str) -> _Parser:
-    parser = _Parser(
+def _parser(groups: Mapping[str, tuple[Flag, ...]], program: str, description: str) -> Parser:
+    parser = Parser(
         prog=program,
         usage="%(prog)s [--flag value ...]",
         description=description,
