@@ -17,7 +17,7 @@ import torch
 import nets
 from condensation.arguments import Command, parse
 from condensation.config import CondensationConfig
-from condensation.evaluation import Condensed, evaluation_config
+from condensation.evaluation import Condensed, evaluation_config, stored
 from condensation.folder import Cost, Folder
 from condensation.process import Condensation
 from condensation.synthetic import load_synthetic
@@ -25,6 +25,7 @@ from methods.selected import Job, complete
 from utils.cli import run_main
 from utils.data import DATASETS, Data, load_once
 from utils.device import describe_device, peak_memory, pick_device
+from utils.record import run_folder
 from utils.report import load_table
 from utils.retraining import Timing, machine_of
 
@@ -61,7 +62,7 @@ class Experiment:
                 flush=True,
             )
             path = folder.synthetic_path
-            return Condensed(load_synthetic(path), path, Timing({"selection": cost.seconds}))
+            return Condensed(load_synthetic(path), Timing({"selection": cost.seconds}), path)
 
     def _learn(self, folder: Folder) -> Cost:
         data, execution = self.data(self.config.model), self.command.execution
@@ -86,7 +87,9 @@ class Experiment:
             for model in command.networks
             for repeat in range(command.num_eval)
         ]
-        jobs = [Job(config, condensed.itself, condensed.stored) for config in configs]
+        for config in configs:
+            condensed.check(run_folder(config, command.execution.save_path))
+        jobs = [Job(config, condensed.itself, stored) for config in configs]
         return [complete(job, command.execution, self.device, self.data) for job in jobs]
 
     def data(self, model: str) -> Data:

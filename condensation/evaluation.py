@@ -18,7 +18,6 @@ from methods.selected import Material, Selected, read_timing, sound, write_timin
 from utils.config import ExecutionConfig, RunConfig, SelectionConfig, TrainingConfig
 from utils.data import Data
 from utils.errors import UserError
-from utils.files import write_atomic
 from utils.record import Run, read_run_config
 from utils.retraining import Timing
 from utils.training import Machine
@@ -26,34 +25,32 @@ from utils.training import Machine
 
 @dataclass(frozen=True, eq=False)
 class Condensed:
-    """A synthetic set as what a run is trained on, its file, and what making it took."""
+    """A synthetic set as what a run is trained on, what making it took, and its file where that never changes."""
 
     synthetic: Synthetic
-    path: Path
     timing: Timing = field(default_factory=Timing)
+    path: Path | None = None
 
     def itself(self) -> Condensed:
         """This one, where something is asked for that makes one."""
         return self
 
-    def stored(self, run: Run) -> Condensed | None:
-        """What the run has of it already.
-
-        Raises:
-            UserError: the run is on another set.
-        """
-        there = _stored(run)
-        if there is not None and there.synthetic.digest() != self.synthetic.digest():
-            raise UserError(f"{run.path} holds an evaluation of another synthetic set; move it away")
-        return there
+    def check(self, folder: Path) -> None:
+        """Raise UserError where a run in this folder is on another set."""
+        there = None
+        with suppress(UserError):  # missing, or damaged: the run will be made again
+            there = load_synthetic(folder / "coreset.npz")
+        if there is not None and there.digest() != self.synthetic.digest():
+            raise UserError(f"{folder} holds an evaluation of another synthetic set; move it away")
 
     def save(self, run: Run) -> None:
-        """See that the run's coreset is this set: the same file, or a copy where it cannot be linked."""
+        """See that the run's coreset is this set: the same file where it can be linked."""
         write_timing(run, self.timing)
-        with suppress(OSError):
-            os.link(self.path, run.coreset_path)
-            return
-        write_atomic(run.coreset_path, self.path.read_bytes())
+        if self.path is not None:
+            with suppress(OSError):
+                os.link(self.path, run.coreset_path)
+                return
+        self.synthetic.save(run.coreset_path)
 
     def material(self, data: Data) -> Material:
         """All of the set in place of the training images. Raises UserError where they do not go together."""
@@ -90,25 +87,22 @@ def from_elsewhere(path: Path, data: Data) -> tuple[SelectionConfig, float, Sele
     as_data(synthetic, data)
     selection = _recorded(path.parent) or SelectionConfig(synthetic.method)
     selection = selected.with_content(selection, synthetic.digest())
-    return selection, round(len(synthetic) / len(data.pool), 6), Condensed(synthetic, path)
+    return selection, round(len(synthetic) / len(data.pool), 6), Condensed(synthetic)
 
 
 def read_reduced(path: Path) -> Selected | Condensed:
     """The synthetic set or coreset in a file. Raises UserError where it is neither."""
     if is_synthetic(path):
-        return Condensed(load_synthetic(path), path)
+        return Condensed(load_synthetic(path))
     return Selected(Coreset.load(path))
 
 
 def stored(run: Run) -> Selected | Condensed | None:
     """The coreset or synthetic set that a run has, or None where a part of it is missing or damaged."""
-    condensed = run.coreset_path.exists() and is_synthetic(run.coreset_path)
-    return _stored(run) if condensed else Selected.load(run)
-
-
-def _stored(run: Run) -> Condensed | None:
+    if not (run.coreset_path.exists() and is_synthetic(run.coreset_path)):
+        return Selected.load(run)
     synthetic = sound(run.coreset_path, load_synthetic)
-    return None if synthetic is None else Condensed(synthetic, run.coreset_path, read_timing(run) or Timing())
+    return None if synthetic is None else Condensed(synthetic, read_timing(run) or Timing())
 
 
 def _recorded(folder: Path) -> SelectionConfig | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from commands import FAST, Commands
 
 from condensation.synthetic import Synthetic, load_synthetic
+from utils.checkpoint import save_checkpoint
 from utils.record import find_runs
 
 TRAINING = "--dataset Digits --model MLP --epochs 30 --lr 0.05 --num_eval 1"
@@ -57,6 +60,43 @@ def test_what_is_finished_is_kept(commands, monkeypatch):
     assert again.status == 0, again.err
     assert {path: path.read_bytes() for path in (commands.folder / "result").rglob("*") if path.is_file()} == before
     assert again.out.splitlines()[-5:] == first.out.splitlines()[-5:]
+
+
+@pytest.mark.parametrize("checkpoints", [1, 3, 5])
+def test_ctrl_c_in_the_middle(commands, monkeypatch, checkpoints):
+    flags = f"{QUICK} --method LCMat --ipc 2 --outer 3 --inner 1 --checkpoint_interval 0"
+    assert commands.condense(flags, "undisturbed").status == 0
+    saved = []
+
+    def save(path: Path, state: dict[str, Any]) -> None:
+        save_checkpoint(path, state)
+        saved.append(path)
+        if len(saved) == checkpoints:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("condensation.process.save_checkpoint", save)
+        assert commands.condense(flags).status == 130
+    assert not synthetic_paths(commands)
+    assert [path.name for path in saved[0].parent.glob("synthetic.png")]
+    assert commands.condense(flags).status == 0
+    for name in ("condensed_*/synthetic.npz", "condensed_*/history.csv", "Digits_*/history.csv"):
+        [ended], [undisturbed] = ((commands.folder / place).glob(name) for place in ("result", "undisturbed"))
+        assert ended.read_bytes() == undisturbed.read_bytes()
+    assert not saved[0].exists()
+
+
+def test_an_evaluation_of_another_set_is_not_taken_for_this_one(commands):
+    assert commands.condense(QUICK).status == 0
+    [path] = synthetic_paths(commands)
+    [run] = commands.runs("Digits_*")
+    (run / "coreset.npz").unlink()
+    Synthetic(load_synthetic(path).images + 1, load_synthetic(path).labels).save(run / "coreset.npz")
+    assert "another synthetic set" in commands.condense(QUICK).error
+
+
+def test_diverging_pixels(commands):
+    assert "--pixel_lr" in commands.condense(f"{QUICK} --method DM --pixel_lr 1e38 --iterations 9 --num_eval 0").error
 
 
 def test_a_damaged_set_is_made_again(commands):
