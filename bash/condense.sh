@@ -3,9 +3,10 @@
 # everything can be overridden from the environment:
 #   DATASET DATA_PATH MODEL METHODS IPC ITERATIONS DM_ITERATIONS OUTER INNER PIXEL_LR RHO CURVATURE SEEDS NUM_EVAL
 #   SAVE_PATH GPU JOBS
-# OUTER, INNER and PIXEL_LR are for the methods that match gradients; what is not set is as published. LCMat-C matches the Hessian diagonal at one
-# image per class, where the variance of gradients is zero, and that variance otherwise, unless CURVATURE says so.
-# Further arguments go to condense.py. What is finished is skipped; the table of all runs and their picture come last.
+# OUTER, INNER and PIXEL_LR (one, or one for each of IPC) are for the methods that match gradients; what is not set is
+# as published, evaluation too. LCMat-C matches the Hessian diagonal at one image per class, where the variance of
+# gradients is zero, and that variance otherwise, unless CURVATURE says so. Further arguments go to condense.py. What
+# is finished is skipped; the table of all runs and a picture of their images come last.
 set -euo pipefail
 for NAME in DATA_PATH SAVE_PATH; do # given relative to where the user stands, who may stand anywhere
     if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
@@ -20,19 +21,23 @@ prepare
 : "${DM_ITERATIONS:=$ITERATIONS}" "${OUTER:=}" "${INNER:=}" "${PIXEL_LR:=}"
 : "${SEEDS:=0 1 2 3 4}" "${NUM_EVAL:=20}" "${RHO:=1}" "${CURVATURE:=}" "${SAVE_PATH:=result/condense_$DATASET}" "${GPU:=}"
 read -ra DEVICES <<< "${GPU//,/ }"
+read -ra RATES <<< "$PIXEL_LR"
 
 source bash/jobs.sh
 
 COUNT=0
 for SEED in $SEEDS; do
+    PLACE=0
     for IMAGES in $IPC; do
+        RATE=${RATES[PLACE]:-${RATES[0]:-}}
+        PLACE=$((PLACE + 1))
         for METHOD in $METHODS; do
             COMMAND=("$PYTHON" condense.py --dataset "$DATASET" --data_path "$DATA_PATH" --model "$MODEL"
                 --method "$METHOD" --ipc "$IMAGES" --seed "$SEED" --num_eval "$NUM_EVAL" --save_path "$SAVE_PATH")
             if [ "$METHOD" = DM ]; then
                 COMMAND+=(${DM_ITERATIONS:+--iterations "$DM_ITERATIONS"})
             else
-                COMMAND+=(${ITERATIONS:+--iterations "$ITERATIONS"} ${PIXEL_LR:+--pixel_lr "$PIXEL_LR"}
+                COMMAND+=(${ITERATIONS:+--iterations "$ITERATIONS"} ${RATE:+--pixel_lr "$RATE"}
                     ${OUTER:+--outer "$OUTER"} ${INNER:+--inner "$INNER"})
             fi
             if [ "$METHOD" = LCMat ]; then

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from condensation.evaluation import Condensed, read_reduced
 from condensation.synthetic import visible
-from utils.cli import run_main
+from utils.cli import Parser, run_main
 from utils.errors import UserError
 from utils.files import write_atomic
 from utils.groups import DRAWN, group, settings_key, unique_runs
@@ -61,7 +60,7 @@ def _first_of_each_class(run: FinishedRun, real: Pictures) -> Tensor:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m condensation.sheet",
         description="Draw the images of finished runs, a row for each way to select or condense.",
     )

@@ -74,3 +74,8 @@ def test_nothing_to_show(tmp_path):
     with pytest.raises(UserError, match="one data set"):
         main([str(tmp_path), "--output", str(tmp_path / "sheet.png")])
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_wrong_flag_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="--output"):
+        main([str(tmp_path)])
