@@ -132,7 +132,13 @@ def _selection(choices: Choices) -> tuple[Flag, ...]:
             "FILE.npz",
             "select by these embeddings, logits and labels, saved by --save_features or made elsewhere; no proxy",
         ),
-        Flag("--coreset", path, (), "FILE [FILE ...]", "train on these saved coresets, or synthetic sets, instead of selecting"),
+        Flag(
+            "--coreset",
+            path,
+            (),
+            "FILE [FILE ...]",
+            "train on these saved coresets, or synthetic sets, instead of selecting",
+        ),
         _switch("--balance", "give every class its share of the coreset, instead of ranking all at once", True),
     )
 
