@@ -59,7 +59,7 @@ def exponent(values: Mapping[int, float]) -> float:
 def _draw(over_samples: Mapping[int, Measured], over_classes: Mapping[int, Measured], path: Path) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
-    for axis, measurements, label in zip(axes, (over_samples, over_classes), ("samples n", "classes C"), strict=True):
+    for axis, measurements, name in zip(axes, (over_samples, over_classes), ("samples n", "classes C"), strict=True):
         memory = axis.twinx()
         for side, values, colour, unit in zip(
             (axis, memory), _values(measurements), ("C0", "C1"), ("seconds", "MB"), strict=True
@@ -67,7 +67,7 @@ def _draw(over_samples: Mapping[int, Measured], over_classes: Mapping[int, Measu
             label = f"{unit}, exponent {exponent(values):.2f}"
             side.loglog(list(values), list(values.values()), "o-", color=colour, label=label)
             side.set_ylabel(unit, color=colour)
-        axis.set_xlabel(label)
+        axis.set_xlabel(name)
         lines = axis.lines[:] + memory.lines[:]
         axis.legend(lines, [line.get_label() for line in lines], loc="upper left")
     figure.savefig(path, dpi=120)
