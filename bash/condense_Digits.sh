@@ -13,7 +13,7 @@ source bash/jobs.sh
 
 export DATASET=Digits MODEL=${MODEL:-MLP} IPC=${IPC:-1 10} SEEDS=${SEEDS:-0 1} NUM_EVAL=${NUM_EVAL:-2}
 export ITERATIONS=${ITERATIONS:-40} DM_ITERATIONS=${DM_ITERATIONS:-800} OUTER=${OUTER:-10} INNER=${INNER:-10}
-export PIXEL_LR=${PIXEL_LR:-0.01 0.1} SAVE_PATH=${SAVE_PATH:-$PWD/result/condense_Digits}
+export PIXEL_LR=${PIXEL_LR:-0.01 0.5} SAVE_PATH=${SAVE_PATH:-$PWD/result/condense_Digits}
 : "${SELECTIONS:=Uniform Herding LCMat}" "${EPOCHS:=1000}"
 EVALUATION=(--epochs "$EPOCHS" --batch 256 --lr 0.01 --nesterov no --scheduler StepLR --gamma 0.1
     --step_size $((EPOCHS / 2)) --augmentation color_crop_cutout_scale_rotate --test_interval 0)

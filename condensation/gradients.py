@@ -62,6 +62,8 @@ def measure_synthetic(
     k = len(classes)
     labels = torch.tensor(classes, device=images.device).repeat_interleave(len(images) // k)  # [k·m]
     layers = weighted_layers(network)
+    if k == 1:
+        return _measure_one(network, images, labels, curvature)
     with _tapped(layers) as seen:
         logits = network(images)
     inputs, outputs = zip(*(seen[layer] for layer in layers), strict=True)
@@ -75,6 +77,16 @@ def measure_synthetic(
         return Measured(gradients, None)
     z = inputs[-1].unflatten(0, (k, -1))  # [k, m, d]
     return Measured(gradients, curvature(z, logits.unflatten(0, (k, -1)), labels.view(k, -1)))
+
+
+def _measure_one(network: Network, images: Tensor, labels: Tensor, curvature: Curvature | None) -> Measured:
+    """Of a single class, where nothing parts: as autograd has it."""
+    z = network.embed(images)
+    logits = network.classifier(z)
+    weights = [layer.weight for layer in weighted_layers(network)]
+    gradients = torch.autograd.grad(F.cross_entropy(logits, labels), weights, create_graph=True)
+    rows = tuple(gradient.flatten(1)[None] for gradient in gradients)  # [1, out, rest]
+    return Measured(rows, None if curvature is None else curvature(z[None], logits[None], labels[None]))
 
 
 def weighted_layers(network: Network) -> list[nn.Conv2d | nn.Linear]:

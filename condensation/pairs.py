@@ -14,6 +14,7 @@ from condensation.real import RealImages
 from utils.data import Siamese
 
 _IMAGES_AT_ONCE = 256  # synthetic images whose graph is held
+_PLACES_AT_ONCE = 1 << 14  # on a CPU, where classes together are slower than alone above that
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,12 @@ class Pair:
     real: list[Tensor]
 
 
-def class_groups(num_classes: int, ipc: int) -> list[range]:
-    """All classes, as many together as the memory for their graph allows."""
-    size = max(1, _IMAGES_AT_ONCE // ipc)
+def class_groups(num_classes: int, pixels: Tensor) -> list[range]:
+    """All classes, as many together as is good for memory and speed; ``pixels`` [num_classes·ipc, C, H, W]."""
+    images = _IMAGES_AT_ONCE
+    if pixels.device.type == "cpu":
+        images = min(images, _PLACES_AT_ONCE // pixels[0, 0].numel())
+    size = max(1, images * num_classes // len(pixels))
     return [range(start, min(start + size, num_classes)) for start in range(0, num_classes, size)]
 
 
@@ -42,7 +46,7 @@ def pairs(config: CondensationConfig, images: RealImages, pixels: Tensor, moment
     """Every class once; ``pixels`` are all synthetic images, float32 [C·ipc, C, H, W], class after class."""
     siamese, ipc = Siamese.of(config.strategy), config.ipc
     choices, draws = moment.generator("real"), moment.generator("siamese")
-    for classes in class_groups(images.num_classes, ipc):
+    for classes in class_groups(images.num_classes, pixels):
         ours = pixels[classes.start * ipc : classes.stop * ipc].detach().requires_grad_()  # [k·ipc, C, H, W]
         real, synthetic = [], []
         for label, of_class in zip(classes, ours.split(ipc), strict=True):

@@ -154,6 +154,19 @@ def test_groups_of_classes_change_nothing(method, tiny_data, monkeypatch):
         assert float(terms.curvature) == pytest.approx(float(steps[0][1].curvature), rel=1e-4)
 
 
+def test_classes_go_together_as_far_as_that_is_faster():
+    def together(ipc: int, side: int, device: str = "cpu") -> list[int]:
+        pixels = torch.empty(10 * ipc, 3, side, side, device=device)
+        return [len(group) for group in pairing.class_groups(10, pixels)]
+
+    assert together(10, 8) == [10]
+    assert together(1, 32) == [10]
+    assert together(10, 32) == [1] * 10
+    assert together(1000, 8) == [1] * 10
+    assert together(60, 8) == [4, 4, 2]
+    assert together(10, 32, "meta") == [10]
+
+
 def test_both_sides_are_changed_by_the_same_draw(tiny_data):
     pixels = torch.randn(6, 1, 8, 8)
     seen = list(pairing.pairs(config("DSA", strategy="flip", real_batch=20), real_images(tiny_data), pixels, MOMENT))
