@@ -24,6 +24,8 @@ def pick_side_by_side(
     """
     cores = torch.get_num_threads()
     workers = min(cores, len(budgets))
+    if workers == 1:
+        return [method.pick(*each) for each in zip(classes, budgets, contexts, strict=True)]
     room = allowance(contexts[0].memory_budget, contexts[0].device)
     queue = _Queue(zip(classes, budgets, contexts, strict=True), room, workers)
     picks: dict[int, Picks] = {}
