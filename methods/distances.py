@@ -125,13 +125,13 @@ class CurvatureDistance(GradientDistance):
         if not roomy or self.device.type != "cpu":
             yield from super().triangle(rows_at_once)
             return
-        condensed = torch.pdist(self.weighted_curvature, p=1)  # [n(n − 1)/2], row after row
+        condensed = torch.pdist(self.weighted_curvature, p=1).numpy()  # [n(n − 1)/2], row after row
         for start in range(0, self.n, rows_at_once):
             rows = slice(start, min(start + rows_at_once, self.n))
             band = super().exact(rows, slice(start, self.n))
-            for i, row in enumerate(band, start):
+            for i, row in enumerate(band.numpy(), start):
                 at = i * (2 * self.n - i - 1) // 2
-                row[i - start + 1 :].add_(condensed[at : at + self.n - 1 - i])
+                row[i - start + 1 :] += condensed[at : at + self.n - 1 - i]
             yield rows, symmetric(band)
 
 

@@ -106,7 +106,7 @@ class PairwiseMatrix:
             maximum = torch.maximum(maximum, band.amax())
             if self.held is not None:
                 self.held[rows, rows.start :] = band
-                self.held[rows.stop :, rows] = beyond.T
+                self.held[rows.stop :, rows] = self.held[rows, rows.stop :].T
         refuse_overflow(sums)
         refuse_overflow(maximum.to(self.dtype))
         return sums, float(maximum)
