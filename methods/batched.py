@@ -40,6 +40,7 @@ def facility_location_of_classes(
             flush()
         matrix = PairwiseMatrix(distance, room)
         if matrix.held is None or matrix.held.nbytes * _COPIES > room:
+            flush()
             picks.append(naive_greedy(FacilityLocation(matrix), budgets[len(picks)]))
         else:
             waiting.append(matrix)
