@@ -39,7 +39,7 @@ class ClosePairs:
         capacity = room // (matrix.dtype.itemsize + _INDEX.itemsize)
         if _estimate(matrix, limits) > capacity:
             return None
-        matrix.cache.clear()
+        matrix.forget_rows()
         samples = torch.empty(capacity, dtype=_INDEX, device=matrix.device)
         distances = torch.empty(capacity, dtype=matrix.dtype, device=matrix.device)
         counts, filled = [torch.zeros(1, dtype=torch.int64, device=matrix.device)], 0

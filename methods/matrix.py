@@ -48,14 +48,19 @@ class PairwiseMatrix:
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= budget:
             self.held = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
-        spare = budget // 4 if self.held is None else budget - whole
+        spare = budget // 8 if self.held is None else budget - whole
         band = _CPU_BAND if self.device.type == "cpu" else _BAND
         self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
         self.batch = 16 if self.held is None else 4
         self.sums, self.maximum = self._survey(roomy=roomy_bytes(self.n, self.dtype) <= budget)
         self.room = 0 if self.held is not None else budget // 2
         self.computed_rows = 0
-        self.cache: OrderedDict[int, Tensor] = OrderedDict()
+        self.forget_rows()
+
+    def forget_rows(self) -> None:
+        """Give back the memory of the rows that were kept."""
+        self.cache: OrderedDict[int, int] = OrderedDict()  # from a row to its place in ``kept``
+        self.kept = torch.empty(0, self.n, dtype=self.dtype, device=self.device)
 
     def rows(self, indices: Tensor) -> Tensor:
         """A copy of the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once`` for bounded memory), [m, n]."""
@@ -113,14 +118,17 @@ class PairwiseMatrix:
 
     def _cached(self, i: int) -> Tensor:
         self.cache.move_to_end(i)
-        return self.cache[i]
+        return self.kept[self.cache[i]]
 
     def _keep(self, i: int, row: Tensor) -> None:
-        cached_rows = self.room // row.nbytes
-        if cached_rows:
-            self.cache[i] = row.clone()
-            if len(self.cache) > cached_rows:
-                self.cache.popitem(last=False)
+        most = min(self.n, self.room // row.nbytes)
+        if not most:
+            return
+        if not len(self.kept):
+            self.kept = torch.empty(most, self.n, dtype=self.dtype, device=self.device)  # taken as it is filled
+        place = len(self.cache) if len(self.cache) < most else self.cache.popitem(last=False)[1]
+        self.kept[place] = row
+        self.cache[i] = place
 
 
 def allowance(memory_budget: int | None, device: torch.device) -> int:
