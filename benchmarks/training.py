@@ -36,7 +36,7 @@ from utils.task import Machine, Task
 from utils.training import Training
 
 BATCH = 128
-NETWORKS = ("MLP", "LeNet", "ConvNet")
+NETWORKS = ("MLP", "LeNet")
 WORKERS = (0, 2)
 HERE = -1
 CPU = torch.device("cpu")
