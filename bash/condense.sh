@@ -8,11 +8,6 @@
 # gradients is zero, and that variance otherwise, unless CURVATURE says so. Further arguments go to condense.py. What
 # is finished is skipped; the table of all runs and a picture of their images come last.
 set -euo pipefail
-for NAME in DATA_PATH SAVE_PATH; do # given relative to where the user stands, who may stand anywhere
-    if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
-        printf -v "$NAME" '%s/%s' "$PWD" "${!NAME}"
-    fi
-done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
 

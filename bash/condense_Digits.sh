@@ -3,9 +3,6 @@
 # Herding and Uniform, every set evaluated by the same training; one table and one picture, in minutes on two CPU
 # cores. bash/condense.sh lists what the environment can override, and SELECTIONS and EPOCHS act too.
 set -euo pipefail
-if [ -n "${SAVE_PATH:-}" ] && [[ $SAVE_PATH != [/~]* ]]; then
-    SAVE_PATH=$PWD/$SAVE_PATH
-fi
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
 export PYTHON JOBS=${JOBS:-2}

@@ -1,6 +1,11 @@
-# Sourced by the other scripts: goes to the repository's top, makes .venv where there is none, installs what
-# REQUIREMENTS (a file; requirements.txt by default) names where that has changed, and sets $PYTHON.
+# Sourced by the other scripts: makes the user's paths absolute, goes to the repository's top, makes .venv where there
+# is none, installs what REQUIREMENTS (a file; requirements.txt by default) names where that has changed, sets $PYTHON.
 # PYTHON=/path/to/python uses that interpreter as it is and installs nothing.
+for NAME in DATA_PATH SAVE_PATH; do # given relative to where the user stands, who may stand anywhere
+    if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
+        printf -v "$NAME" '%s/%s' "$PWD" "${!NAME}"
+    fi
+done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 prepare() {

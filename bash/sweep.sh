@@ -4,11 +4,6 @@
 #   DATASET DATA_PATH MODEL SELECTIONS FRACTIONS SEEDS EPOCHS PROXY_EPOCHS BATCH LR EPS TEST_INTERVAL SAVE_PATH GPU JOBS
 # Further arguments go to main.py. Finished runs are skipped; the table of all runs comes last.
 set -euo pipefail
-for NAME in DATA_PATH SAVE_PATH; do # given relative to where the user stands, who may stand anywhere
-    if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
-        printf -v "$NAME" '%s/%s' "$PWD" "${!NAME}"
-    fi
-done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
 
