@@ -15,7 +15,7 @@ from backpack import backpack, extend
 from backpack.extensions import BatchDiagHessian, BatchGrad
 from torch import Tensor, nn
 
-from benchmarks.measure import measured, median_of, table
+from benchmarks.measure import table, taking_turns
 from benchmarks.settings import EPS, NUM_DIMS, lcmat
 from benchmarks.shapes import one_class
 from methods.features import Features
@@ -27,7 +27,7 @@ _BATCH = 256
 
 
 def against_dense(repeats: int) -> Iterator[str]:
-    """Seconds, their ratio, memory, and how many picks are the same; the dense way runs once."""
+    """Seconds, their ratio, memory, and how many picks are the same."""
     rows = [_row(n, round(n * share), in_place, repeats) for n, in_place in _sizes() for share in _SHARES]
     titles = ["picks", "dense way", "dense (s)", "here (s)", "ratio", "dense (MB)", "here (MB)", "picks shared"]
     yield table(titles, rows)
@@ -45,13 +45,13 @@ def _sizes() -> list[tuple[int, bool]]:
 
 def _row(n: int, budget: int, in_place: bool, repeats: int) -> list[str]:
     features = one_class(n)
-    here = measured(partial(lcmat, features, budget / n))
-    seconds = median_of(partial(lcmat, features, budget / n), repeats)
-    there = measured(partial(dense_lcmat, features, budget, in_place))
+    here, there = taking_turns(
+        partial(lcmat, features, budget / n), partial(dense_lcmat, features, budget, in_place), repeats=repeats
+    )
     shared = len(np.intersect1d(here.result, there.result)) / budget
-    way, ratio = "in place" if in_place else "plain", f"{there.seconds / seconds:.0f}×"
+    way, ratio = "in place" if in_place else "plain", f"{there.seconds / here.seconds:.0f}×"
     memory = [f"{each.peak_bytes / 1e6:,.0f}" for each in (there, here)]
-    return [f"{budget} of {n:,}", way, f"{there.seconds:.1f}", f"{seconds:.2f}", ratio, *memory, f"{shared:.0%}"]
+    return [f"{budget} of {n:,}", way, f"{there.seconds:.1f}", f"{here.seconds:.2f}", ratio, *memory, f"{shared:.0%}"]
 
 
 def dense_lcmat(features: Features, budget: int, in_place: bool = False) -> np.ndarray:

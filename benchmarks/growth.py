@@ -17,6 +17,7 @@ _SAMPLES = (1000, 2000, 5000, 10_000, 20_000, 50_000)
 _CLASSES = (10, 100, 1000)
 _N = 5000  # samples where the classes grow
 _FRACTION = 0.1
+_BOUND = 2 * 10**9  # bytes, in which the largest n is selected from again
 
 
 def growth(plot: Path) -> Iterator[str]:
@@ -26,14 +27,25 @@ def growth(plot: Path) -> Iterator[str]:
     lcmat(warm_up, _FRACTION)
     over_samples = {n: _measure(n, _CLASSES[0]) for n in _SAMPLES}
     yield _table("n", over_samples, f"C = {_CLASSES[0]}")
+    yield f"\n{_bounded(over_samples[_SAMPLES[-1]])}"
     over_classes = {classes: _measure(_N, classes) for classes in _CLASSES}
     yield "\n" + _table("C", over_classes, f"n = {_N:,}")
     _draw(over_samples, over_classes, plot)
     yield f"\nplot: {plot}"
 
 
-def _measure(n: int, classes: int) -> Measured:
-    return measured(partial(lcmat, one_class(n, classes), _FRACTION, balance=False))
+def _measure(n: int, classes: int, memory_budget: int | None = None) -> Measured:
+    return measured(partial(lcmat, one_class(n, classes), _FRACTION, balance=False, memory_budget=memory_budget))
+
+
+def _bounded(held: Measured) -> str:
+    """The largest selection again, in memory that does not hold its matrix."""
+    bounded = _measure(_SAMPLES[-1], _CLASSES[0], _BOUND)
+    same = "the same picks" if np.array_equal(bounded.result, held.result) else "OTHER picks"
+    return (
+        f"n = {_SAMPLES[-1]:,} within memory_budget={_BOUND:,}: {bounded.seconds:.0f} s, "
+        f"{bounded.peak_bytes / 1e6:,.0f} MB beyond the inputs, {same}."
+    )
 
 
 def _table(name: str, measurements: Mapping[int, Measured], rest: str) -> str:

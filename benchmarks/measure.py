@@ -34,15 +34,23 @@ def measured(work: Callable[[], Any]) -> Measured:
     return Measured(result, time.perf_counter() - started, peak() - before)
 
 
+def taking_turns(*work: Callable[[], Any], repeats: int) -> list[Measured]:
+    """Of each: its first result, median seconds and largest peak over ``repeats`` rounds in which all have a turn."""
+    rounds = [[measured(each) for each in work] for _ in range(repeats)]
+    return [
+        Measured(
+            runs[0].result,
+            statistics.median(run.seconds for run in runs),
+            max(run.peak_bytes for run in runs),
+        )
+        for runs in zip(*rounds, strict=True)
+    ]
+
+
 def medians(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Median seconds of each; the repeats take turns, so that what else the machine does meets all alike."""
     rounds = [{name: _seconds(each) for name, each in work.items()} for _ in range(repeats)]
     return {name: statistics.median(each[name] for each in rounds) for name in work}
-
-
-def median_of(work: Callable[[], object], repeats: int) -> float:
-    """Median seconds."""
-    return medians({"": work}, repeats)[""]
 
 
 def _seconds(work: Callable[[], object]) -> float:

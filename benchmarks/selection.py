@@ -1,7 +1,7 @@
 """How fast LCMat-S selects, and in what memory: beside the dense way, other libraries, and itself at other sizes.
 
     pip install -r benchmarks/requirements.txt
-    python -m benchmarks.selection                       # all of it: a quarter of an hour on two cores, 24 GB
+    python -m benchmarks.selection                       # all of it: half an hour on two cores, 24 GB
     python -m benchmarks.selection --parts dense peers   # some of it
 
 Prints markdown as it goes. Seconds are medians of repeats that take turns, ratios come from one run, and memory is
@@ -64,7 +64,7 @@ def _measure(name: str, chosen: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.selection", description="How fast LCMat-S selects.")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure (all)")
-    parser.add_argument("--repeats", type=int, default=5, help="of what takes seconds (5)")
+    parser.add_argument("--repeats", type=int, default=3, help="of what takes at most a minute (3)")
     parser.add_argument("--plot", type=Path, default=Path("figures/growth.png"), help="where the growth is drawn")
     return parser
 

@@ -10,7 +10,7 @@ from methods.features import Features
 EPS, NUM_DIMS = 0.01, 100
 
 
-def lcmat(features: Features, fraction: float, balance: bool = True) -> np.ndarray:
+def lcmat(features: Features, fraction: float, balance: bool = True, memory_budget: int | None = None) -> np.ndarray:
     """LCMat's picks, by the public call."""
     coreset = select_coreset(
         "LCMat",
@@ -21,5 +21,6 @@ def lcmat(features: Features, fraction: float, balance: bool = True) -> np.ndarr
         balance=balance,
         eps=EPS,
         num_dims=NUM_DIMS,
+        memory_budget=memory_budget,
     )
     return coreset.indices

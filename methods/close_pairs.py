@@ -42,18 +42,17 @@ class ClosePairs:
         matrix.forget_rows()
         samples = torch.empty(capacity, dtype=_INDEX, device=matrix.device)
         distances = torch.empty(capacity, dtype=matrix.dtype, device=matrix.device)
-        counts, filled = [torch.zeros(1, dtype=torch.int64, device=matrix.device)], 0
+        starts = torch.zeros(matrix.n + 1, dtype=torch.int64, device=matrix.device)
+        filled = 0
         for candidates in torch.arange(matrix.n, device=matrix.device).split(matrix.rows_at_once):
             rows = matrix.distance.block(candidates, slice(0, matrix.n))  # [r, n]
             close = rows < limits
-            count = int(close.sum())
-            if filled + count > capacity:
+            starts[candidates + 1] = filled + close.sum(dim=1).cumsum(dim=0)
+            before, filled = filled, int(starts[candidates[-1] + 1])
+            if filled > capacity:
                 return None
-            samples[filled : filled + count] = close.nonzero()[:, 1]
-            distances[filled : filled + count] = rows[close]
-            counts.append(close.sum(dim=1))
-            filled += count
-        starts = torch.cat(counts).cumsum(dim=0)
+            samples[before:filled] = close.nonzero()[:, 1]
+            distances[before:filled] = rows[close]
         return cls(starts, samples[:filled], distances[:filled], matrix.rows_at_once)
 
     def savings(self, candidates: Tensor, nearest: Tensor) -> Tensor:

@@ -36,6 +36,11 @@ class Distance(ABC):
     def __init__(self, n: int, dtype: torch.dtype, device: torch.device, rounding: float) -> None:
         self.n, self.dtype, self.device, self.rounding = n, dtype, device, rounding
 
+    @property
+    def nbytes(self) -> int:
+        """What the factors take."""
+        return sum(each.nbytes for each in vars(self).values() if isinstance(each, Tensor))
+
     @abstractmethod
     def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
         """The block at the given indices (int64 [r] and [c], or slices), float64 [r, c]."""
@@ -81,13 +86,17 @@ class OuterDistance(Distance):
         products = self.right[rows] @ self.right[columns].T  # [r, c]
         squared = torch.addcmul(norms, self.left[rows] @ self.left[columns].T, products, value=-2)
         cancelled = (squared < norms.mul_(_CANCELLATION)).nonzero()  # [m, 2]
-        if len(cancelled):
-            everything = torch.arange(self.n, device=self.device)
-            at_row, at_column = everything[rows], everything[columns]
-            for at in cancelled.split(_PAIRS_AT_ONCE):
-                i, j = at_row[at[:, 0]], at_column[at[:, 1]]
-                squared[at[:, 0], at[:, 1]] = self._squared_from_differences(i, j)
+        everything = torch.arange(self.n, device=self.device)
+        i, j = everything[rows][cancelled[:, 0]], everything[columns][cancelled[:, 1]]  # [m] each
+        squared[cancelled[:, 0], cancelled[:, 1]] = self._squared_again(i, j)
         return squared.sqrt_()
+
+    def _squared_again(self, i: Tensor, j: Tensor) -> Tensor:
+        """The squares for pairs (i, j), int64 [m] each, without cancellation, [m]; of a sample to itself 0."""
+        squared = torch.zeros(len(i), dtype=torch.float64, device=self.device)
+        for pairs in (i != j).nonzero()[:, 0].split(_PAIRS_AT_ONCE):
+            squared[pairs] = self._squared_from_differences(i[pairs], j[pairs])
+        return squared
 
     def _squared_from_differences(self, i: Tensor, j: Tensor) -> Tensor:
         """¼(‖Δr‖²‖Σv‖² + ‖Σr‖²‖Δv‖² + 2⟨Δr, Σr⟩⟨Δv, Σv⟩) for pairs (i, j), int64 [m] each, Σ being sums; [m]."""

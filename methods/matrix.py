@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +33,7 @@ class PairwiseMatrix:
         rows_at_once: how many rows may be asked for at once.
         batch: how many are worth asking for where one may do: computing them costs a pass over the factors.
         computed_rows: how many rows were computed on demand so far.
-        room: bytes for keeping some of them.
+        room: bytes for keeping some of them, or what stands for them.
 
     Raises:
         UserError: distances that overflow their dtype.
@@ -44,16 +45,17 @@ class PairwiseMatrix:
         budget = allowance(memory_budget, self.device)
         row_bytes = max(self.n * self.dtype.itemsize, 1)
         band_row_bytes = row_bytes + _WORKING_COPIES * 8 * self.n
-        whole = self.n * row_bytes
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= budget:
-            self.held = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
-        spare = budget // 8 if self.held is None else budget - whole
+            self.held = _square(self.n, self.dtype, self.device)
+            spare, self.room = budget - self.held.nbytes, 0
+        else:
+            left = max(0, budget - distance.nbytes)
+            spare, self.room = left // 8, left // 4 * 3
         band = _CPU_BAND if self.device.type == "cpu" else _BAND
         self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
         self.batch = 16 if self.held is None else 4
         self.sums, self.maximum = self._survey(roomy=roomy_bytes(self.n, self.dtype) <= budget)
-        self.room = 0 if self.held is not None else budget // 2
         self.computed_rows = 0
         self.forget_rows()
 
@@ -129,6 +131,13 @@ class PairwiseMatrix:
         place = len(self.cache) if len(self.cache) < most else self.cache.popitem(last=False)[1]
         self.kept[place] = row
         self.cache[i] = place
+
+
+def _square(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An uninitialised n × n matrix; on a CPU NumPy takes its memory, in huge pages where the system has them."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty((n, n), torch.empty(0, dtype=dtype).numpy().dtype))
+    return torch.empty(n, n, dtype=dtype, device=device)
 
 
 def allowance(memory_budget: int | None, device: torch.device) -> int:

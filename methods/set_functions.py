@@ -17,7 +17,7 @@ from methods.matrix import PairwiseMatrix
 RELATIVE_TOLERANCE = 1e-9
 ABSOLUTE_TOLERANCE = 1e-12
 _LEAST_VARIANCE = 1e-12  # of the largest
-_PATIENCE = 4
+_PATIENCE = 32  # looks for close pairs in the time of n rows on demand
 
 
 class SetFunction(ABC):
@@ -94,8 +94,8 @@ class FacilityLocation(SetFunction):
     def _collect_close_pairs(self, nearest: Tensor) -> None:
         """Once what was computed on demand has cost a good part of collecting them, and wherever they fit."""
         if self.matrix.computed_rows >= self.patience:
-            self.patience += self.n // _PATIENCE
             self.close = ClosePairs.within(self.matrix, nearest, self.matrix.room)
+            self.patience = self.matrix.computed_rows + self.n // _PATIENCE
 
 
 class GraphCut(SetFunction):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +51,28 @@ def test_memory_is_what_work_takes_at_its_peak():
     found = measure.measured(lambda: len(np.ones(megabytes << 20, dtype=np.uint8)))
     assert found.result == megabytes << 20
     assert found.peak_bytes == pytest.approx(megabytes << 20, rel=0.1)
+
+
+def test_works_that_take_turns_are_told_by_first_result_and_median_seconds():
+    turns: list[str] = []
+
+    def slow() -> int:
+        turns.append("slow")
+        time.sleep(0.3 if len(turns) == 3 else 0.02)
+        return len(turns)
+
+    found = measure.taking_turns(slow, lambda: turns.append("fast"), repeats=3)
+    assert turns == ["slow", "fast"] * 3
+    assert found[0].result == 1
+    assert 0.02 <= found[0].seconds < 0.3
+
+
+def test_a_selection_in_less_memory_is_set_beside_the_one_in_more(monkeypatch):
+    monkeypatch.setattr(growth, "_SAMPLES", (300,))
+    monkeypatch.setattr(growth, "_BOUND", 1)
+    held = measure.measured(lambda: settings.lcmat(shapes.one_class(300, 10), 0.1, balance=False))
+    assert growth._bounded(held).endswith("the same picks.")
+    assert growth._bounded(replace(held, result=held.result[::-1])).endswith("OTHER picks.")
 
 
 def test_exponents_are_those_of_power_laws():
