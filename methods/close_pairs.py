@@ -45,14 +45,14 @@ class ClosePairs:
         starts = torch.zeros(matrix.n + 1, dtype=torch.int64, device=matrix.device)
         filled = 0
         for candidates in torch.arange(matrix.n, device=matrix.device).split(matrix.rows_at_once):
-            rows = matrix.distance.block(candidates, slice(0, matrix.n))  # [r, n]
-            close = rows < limits
-            starts[candidates + 1] = filled + close.sum(dim=1).cumsum(dim=0)
-            before, filled = filled, int(starts[candidates[-1] + 1])
+            rows = matrix.fresh_rows(candidates)  # [r, n]
+            of, close = (rows < limits).nonzero(as_tuple=True)  # [m] each
+            before, filled = filled, filled + len(close)
             if filled > capacity:
                 return None
-            samples[before:filled] = close.nonzero()[:, 1]
-            distances[before:filled] = rows[close]
+            samples[before:filled] = close
+            distances[before:filled] = rows[of, close]
+            starts[candidates + 1] = before + of.bincount(minlength=len(rows)).cumsum(dim=0)
         return cls(starts, samples[:filled], distances[:filled], matrix.rows_at_once)
 
     def savings(self, candidates: Tensor, nearest: Tensor) -> Tensor:
@@ -84,8 +84,5 @@ def _estimate(matrix: PairwiseMatrix, limits: Tensor) -> float:
     """About how many pairs lie below ``limits``, from evenly spaced rows."""
     count = min(_SAMPLED_ROWS, matrix.n)
     sampled = torch.arange(count, device=matrix.device) * matrix.n // count  # [count]
-    close = sum(
-        int((matrix.distance.block(part, slice(0, matrix.n)) < limits).sum())
-        for part in sampled.split(matrix.rows_at_once)
-    )
+    close = sum(int((matrix.fresh_rows(part) < limits).sum()) for part in sampled.split(matrix.rows_at_once))
     return close / count * matrix.n

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from methods.features import Features, curvature_coordinates, refuse_overflow
+from methods.scratch import Scratch
 
 _CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
 _PAIRS_AT_ONCE = 1 << 14
+_LANES = 8  # values that a processor takes at once; other numbers of coordinates are slow
 _ROUNDING = 1e-13  # of a row's sum, as a share of the norms behind it
 
 
@@ -42,30 +44,35 @@ class Distance(ABC):
         return sum(each.nbytes for each in vars(self).values() if isinstance(each, Tensor))
 
     @abstractmethod
-    def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
-        """The block at the given indices (int64 [r] and [c], or slices), float64 [r, c]."""
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        """The block at the given indices (int64 [r] and [c], or slices), float64 [r, c].
 
-    def block(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
-        """The same in ``self.dtype``, [r, c]."""
-        return self.exact(rows, columns).to(self.dtype)
+        It lies in the first of ``scratch``'s two blocks until that is used again; the second is free.
+        """
+
+    def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
+        """The same in memory of its own."""
+        everything = torch.arange(self.n, device=self.device)
+        return self.block(rows, columns, Scratch(len(everything[rows]) * len(everything[columns]), self.device))
 
     def diagonal(self) -> Tensor:
         """The distance of every sample to itself, float64 [n]."""
         return torch.zeros(self.n, dtype=torch.float64, device=self.device)
 
-    def triangle(self, rows_at_once: int, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
+    def triangle(self, rows_at_once: int, scratch: Scratch, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
         """Every pair once: bands of rows, each with its distances to all samples from its own first one on.
 
         Args:
             rows_at_once: rows in a band.
-            roomy: whether there is memory for half a matrix in float64 beside the bands.
+            scratch: where the bands are made.
+            roomy: whether there is memory for half a matrix in float64 beside it.
 
         Yields:
-            rows, and float64 [r, n − rows.start], of which the first r columns are symmetric.
+            rows, and float64 [r, n − rows.start], of which the first r columns are symmetric; it lies in ``scratch``.
         """
         for start in range(0, self.n, rows_at_once):
             rows = slice(start, min(start + rows_at_once, self.n))
-            yield rows, symmetric(self.exact(rows, slice(start, self.n)))
+            yield rows, symmetric(self.block(rows, slice(start, self.n), scratch))
 
 
 class OuterDistance(Distance):
@@ -81,10 +88,13 @@ class OuterDistance(Distance):
         rounding = _ROUNDING * float(self.squared_norms.sqrt().sum())
         super().__init__(len(left), dtype, left.device, rounding)
 
-    def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
-        norms = self.squared_norms[rows][:, None] + self.squared_norms[columns]  # [r, c]
-        products = self.right[rows] @ self.right[columns].T  # [r, c]
-        squared = torch.addcmul(norms, self.left[rows] @ self.left[columns].T, products, value=-2)
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        left, right = (self.left[rows], self.left[columns]), (self.right[rows], self.right[columns])
+        products, other = scratch.pair(len(left[0]), len(left[1]))  # [r, c] each
+        torch.mm(right[0], right[1].T, out=products)
+        products *= torch.mm(left[0], left[1].T, out=other)
+        norms = torch.add(self.squared_norms[rows, None], self.squared_norms[columns], out=other)  # [r, c]
+        squared = torch.sub(norms, products, alpha=2, out=products)
         cancelled = (squared < norms.mul_(_CANCELLATION)).nonzero()  # [m, 2]
         everything = torch.arange(self.n, device=self.device)
         i, j = everything[rows][cancelled[:, 0]], everything[columns][cancelled[:, 1]]  # [m] each
@@ -123,21 +133,23 @@ class CurvatureDistance(GradientDistance):
 
     def __init__(self, features: Features, eps: float, num_dims: int) -> None:
         super().__init__(features)
-        self.weighted_curvature = eps * curvature_coordinates(features, num_dims)  # [n, K]
+        h = eps * curvature_coordinates(features, num_dims)  # [n, K]
+        self.weighted_curvature = torch.nn.functional.pad(h, (0, -h.shape[1] % _LANES))  # [n, K or a few more]
         self.rounding += _ROUNDING / 100 * float(self.weighted_curvature.sum())  # no cancellation in these
 
-    def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        distances = super().block(rows, columns, scratch)  # [r, c]
         h = self.weighted_curvature
-        return super().exact(rows, columns).add_(torch.cdist(h[rows], h[columns], p=1))
+        return distances.add_(torch.cdist(h[rows], h[columns], p=1))
 
-    def triangle(self, rows_at_once: int, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
+    def triangle(self, rows_at_once: int, scratch: Scratch, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
         if not roomy or self.device.type != "cpu":
-            yield from super().triangle(rows_at_once)
+            yield from super().triangle(rows_at_once, scratch)
             return
         condensed = torch.pdist(self.weighted_curvature, p=1).numpy()  # [n(n − 1)/2], row after row
         for start in range(0, self.n, rows_at_once):
             rows = slice(start, min(start + rows_at_once, self.n))
-            band = super().exact(rows, slice(start, self.n))
+            band = super().block(rows, slice(start, self.n), scratch)
             for i, row in enumerate(band.numpy(), start):
                 at = i * (2 * self.n - i - 1) // 2
                 row[i - start + 1 :] += condensed[at : at + self.n - 1 - i]
@@ -167,9 +179,11 @@ class CosineDistance(Distance):
         super().__init__(n, z.dtype, z.device, _ROUNDING * n)
         self.left, self.right = directions(features.residuals()), directions(features.augmented())
 
-    def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
-        cosine = self.left[rows] @ self.left[columns].T
-        cosine.mul_(self.right[rows] @ self.right[columns].T)
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        left, right = (self.left[rows], self.left[columns]), (self.right[rows], self.right[columns])
+        cosine, other = scratch.pair(len(left[0]), len(left[1]))  # [r, c] each
+        torch.mm(right[0], right[1].T, out=cosine)
+        cosine *= torch.mm(left[0], left[1].T, out=other)
         return cosine.neg_().add_(1).clamp_(min=0).div_(2)
 
     def diagonal(self) -> Tensor:

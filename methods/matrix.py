@@ -12,9 +12,10 @@ from torch import Tensor
 
 from methods.distances import Distance
 from methods.features import refuse_overflow
+from methods.scratch import Scratch
 
 _DEFAULT_SHARE = 0.5  # of the free memory
-_WORKING_COPIES = 5  # float64 temporaries of a block that computing it takes
+_WORKING_COPIES = 4  # float64 temporaries of a block that computing it takes
 _LEAST_BAND, _CPU_BAND, _BAND = 8, 256, 2048  # rows computed at once: on a CPU few enough for its cache
 _HELD_BAND = 32  # the same, at least, of a matrix that is held
 
@@ -55,6 +56,8 @@ class PairwiseMatrix:
         band = _CPU_BAND if self.device.type == "cpu" else _BAND
         self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
         self.batch = 16 if self.held is None else 4
+        self.scratch = Scratch(self.rows_at_once * self.n, self.device)
+        self.buffer = torch.empty(self.rows_at_once, self.n, dtype=self.dtype, device=self.device)
         self.sums, self.maximum = self._survey(roomy=roomy_bytes(self.n, self.dtype) <= budget)
         self.computed_rows = 0
         self.forget_rows()
@@ -65,38 +68,56 @@ class PairwiseMatrix:
         self.kept = torch.empty(0, self.n, dtype=self.dtype, device=self.device)
 
     def rows(self, indices: Tensor) -> Tensor:
-        """A copy of the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once`` for bounded memory), [m, n]."""
+        """The rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, n], in memory that the next call reuses."""
+        found = self.buffer[: len(indices)]
         if self.held is not None:
-            return self.held.index_select(0, indices)
+            return torch.index_select(self.held, 0, indices, out=found)
         wanted = indices.tolist()
         missing = [i for i in wanted if i not in self.cache]
-        fresh: dict[int, Tensor] = {}
-        if missing:
-            block = self.distance.block(torch.tensor(missing, device=self.device), slice(0, self.n))
-            self.computed_rows += len(missing)
-            fresh = dict(zip(missing, block, strict=True))
-        found = torch.stack([fresh[i] if i in fresh else self._cached(i) for i in wanted])  # [m, n]
+        fresh = dict(zip(missing, self._computed(missing), strict=True)) if missing else {}
+        for row, i in zip(found, wanted, strict=True):
+            row.copy_(fresh[i] if i in fresh else self._cached(i))
         for i, row in fresh.items():
             self._keep(i, row)
         return found
 
-    def row(self, i: int) -> Tensor:
-        """One row, [n]."""
-        return self.rows(torch.tensor([i], device=self.device))[0]
+    def fresh_rows(self, indices: Tensor) -> Tensor:
+        """The same, computed whatever is held or kept, and not kept."""
+        return self.buffer[: len(indices)].copy_(self._computed(indices.tolist()))
 
-    def sums_of_minima(self, limits: Tensor) -> Tensor:
-        """Σ_i min(limit_i, D_ij) for every j, float64 [n], in one pass over everything; ``limits`` is [n]."""
+    def row(self, i: int) -> Tensor:
+        """One row, [n], in memory of its own."""
+        return self.rows(torch.tensor([i], device=self.device))[0].clone()
+
+    def sums_of_minima(self, limits: Tensor, indices: Tensor) -> Tensor:
+        """Σ_i min(limit_i, D_ij) for the j at ``indices`` (int64 [m], m ≤ ``rows_at_once``), float64 [m].
+
+        Args:
+            limits: [n].
+        """
+        rows = self.rows(indices)
+        return self._sums(torch.minimum(rows, limits, out=rows))
+
+    def all_sums_of_minima(self, limits: Tensor) -> Tensor:
+        """The same for every j, float64 [n], in one pass over everything."""
         if self.held is not None:
             bands = self.held.split(self.rows_at_once)
-            return torch.cat([torch.minimum(band, limits).sum(dim=1, dtype=torch.float64) for band in bands])
+            return torch.cat([self._sums(torch.minimum(each, limits, out=self.buffer[: len(each)])) for each in bands])
         self.computed_rows += self.n // 2
-        sums = torch.zeros_like(self.sums)
-        for rows, exact in self.distance.triangle(self.rows_at_once):
-            band = exact.to(self.dtype)  # [r, n − rows.start]
-            beyond = band[:, len(band) :]  # [r, n − rows.stop]
-            sums[rows] += torch.minimum(band, limits[rows.start :]).sum(dim=1, dtype=torch.float64)
-            sums[rows.stop :] += torch.minimum(beyond, limits[rows, None]).sum(dim=0, dtype=torch.float64)
+        sums, limits = torch.zeros_like(self.sums), limits.double()
+        for rows, band in self.distance.triangle(self.rows_at_once, self.scratch):
+            rounded = self.buffer.view(-1)[: band.numel()].view(band.shape)  # [r, n − rows.start]
+            band.copy_(rounded.copy_(band))
+            _, least = self.scratch.pair(*band.shape)
+            sums[rows.stop :] += torch.minimum(band, limits[rows, None], out=least)[:, len(band) :].sum(dim=0)
+            sums[rows] += torch.minimum(band, limits[rows.start :], out=least).sum(dim=1)
         return sums
+
+    def _sums(self, rows: Tensor) -> Tensor:
+        """Of each of ``rows`` [m, n], float64 [m]; a CPU widens them faster before the sum than in it."""
+        if self.device.type == "cpu" and rows.dtype != torch.float64:
+            rows = self.scratch.pair(*rows.shape)[0].copy_(rows)
+        return rows.sum(dim=1, dtype=torch.float64)
 
     def offset(self) -> float:
         """What similarities are less distances: the distance's own offset, or its maximum."""
@@ -106,7 +127,7 @@ class PairwiseMatrix:
         """The sums of the rows and the maximum, each pair computed once; ``held`` is filled on the way."""
         sums = torch.zeros(self.n, dtype=torch.float64, device=self.device)
         maximum = torch.zeros((), dtype=torch.float64, device=self.device)
-        for rows, band in self.distance.triangle(self.rows_at_once, roomy):
+        for rows, band in self.distance.triangle(self.rows_at_once, self.scratch, roomy):
             beyond = band[:, len(band) :]  # [r, n − rows.stop]
             sums[rows] += band.sum(dim=1)
             sums[rows.stop :] += beyond.sum(dim=0)
@@ -118,12 +139,17 @@ class PairwiseMatrix:
         refuse_overflow(maximum.to(self.dtype))
         return sums, float(maximum)
 
+    def _computed(self, indices: list[int]) -> Tensor:
+        """Rows in float64, [m, n], in memory that the next block reuses."""
+        self.computed_rows += len(indices)
+        return self.distance.block(torch.tensor(indices, device=self.device), slice(0, self.n), self.scratch)
+
     def _cached(self, i: int) -> Tensor:
         self.cache.move_to_end(i)
         return self.kept[self.cache[i]]
 
     def _keep(self, i: int, row: Tensor) -> None:
-        most = min(self.n, self.room // row.nbytes)
+        most = min(self.n, self.room // self.buffer[0].nbytes)
         if not most:
             return
         if not len(self.kept):

@@ -71,15 +71,14 @@ class FacilityLocation(SetFunction):
             return self.total - self.matrix.sums[candidates]
         if self.close is not None:
             return self.close.savings(candidates, self.nearest)
-        rows = self.matrix.rows(candidates)
-        return self.total - torch.minimum(rows, self.nearest, out=rows).sum(dim=1, dtype=torch.float64)  # [m]
+        return self.total - self.matrix.sums_of_minima(self.nearest, candidates)
 
     def all_gains(self) -> Tensor:
         if self.nearest is None:
             return self.total - self.matrix.sums
         if self.close is not None:
             return self.close.savings(torch.arange(self.n, device=self.device), self.nearest)
-        return self.total - self.matrix.sums_of_minima(self.nearest)
+        return self.total - self.matrix.all_sums_of_minima(self.nearest)
 
     def add(self, candidate: int) -> None:
         if self.nearest is None:

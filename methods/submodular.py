@@ -75,11 +75,12 @@ def cluster_sizes(matrix: PairwiseMatrix, picks: Picks) -> np.ndarray:
     """How many samples each pick is nearest to, float32 [k]; a sample at equal distances goes to the earlier pick."""
     nearest = torch.full((matrix.n,), torch.inf, dtype=matrix.dtype, device=matrix.device)
     owner = torch.zeros(matrix.n, dtype=torch.int64, device=matrix.device)
-    for position, pick in enumerate(picks.indices.tolist()):
-        row = matrix.row(pick)
-        closer = row < nearest
-        owner[closer] = position
-        nearest = torch.where(closer, row, nearest)
+    indices = torch.from_numpy(picks.indices).to(matrix.device)
+    for start in range(0, len(indices), matrix.rows_at_once):
+        least, first = matrix.rows(indices[start : start + matrix.rows_at_once]).min(dim=0)  # [n] each
+        closer = least < nearest
+        owner[closer] = start + first[closer]
+        nearest = torch.minimum(nearest, least)
     return torch.bincount(owner, minlength=len(picks.indices)).float().cpu().numpy()
 
 

@@ -23,7 +23,7 @@ AMPLE = 10**6
 @given(n=st.integers(3, 40), seed=st.integers(0, 10**6), share=st.floats(0, 1), at_once=st.integers(1, 9))
 def test_savings_and_lowering_are_those_of_the_dense_matrix(n, seed, share, at_once):
     matrix = PairwiseMatrix(CurvatureDistance(problem(n=n, seed=seed).features, 0.05, 9), memory_budget=1)
-    matrix.rows_at_once = at_once
+    matrix.rows_at_once = min(at_once, matrix.rows_at_once)
     dense = matrix.distance.exact(slice(0, n), slice(0, n))
     limits = dense.quantile(share, dim=1)
     pairs = ClosePairs.within(matrix, limits, AMPLE)

@@ -81,9 +81,10 @@ def test_distances_are_exact_and_zero_between_duplicates():
     g, h = literal.dense_derivatives(z, f, y)
     expected = literal.distances(g, h, 0.01, 20)
     found = CurvatureDistance(Features.of(z, f, y), 0.01, 20)
-    everything = torch.arange(40)
-    held, on_demand = PairwiseMatrix(found), PairwiseMatrix(found, memory_budget=1)
-    for matrix in (held.rows(everything).numpy(), on_demand.rows(everything).numpy()):
+    for memory_budget in (None, 1):
+        kept = PairwiseMatrix(found, memory_budget)
+        assert (kept.held is None) == (memory_budget == 1)
+        matrix = np.stack([kept.row(i).numpy() for i in range(40)])
         np.testing.assert_allclose(matrix, expected, rtol=1e-9, atol=1e-12)
         assert matrix[3, 7] == 0
 

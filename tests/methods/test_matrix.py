@@ -41,13 +41,16 @@ def test_rows_sums_and_maximum_are_the_dense_ones(n, memory_budget, monkeypatch)
         matrix = PairwiseMatrix(distance, memory_budget)
         some = torch.randint(distance.n, (9,), generator=random).unique()
         for _ in range(2):  # computed, then from the cache
-            torch.testing.assert_close(matrix.rows(some), dense[some], rtol=1e-12, atol=1e-14)
+            found = torch.cat([matrix.rows(part).clone() for part in some.split(matrix.rows_at_once)])
+            torch.testing.assert_close(found, dense[some], rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(matrix.row(2), dense[2], rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(matrix.sums, dense.sum(dim=1), rtol=1e-12, atol=1e-14)
         assert matrix.maximum == pytest.approx(float(dense.max()), rel=1e-12)
         limits = dense[torch.randperm(distance.n, generator=random)[0]]
         expected = torch.minimum(dense, limits).sum(dim=1)
-        torch.testing.assert_close(matrix.sums_of_minima(limits), expected, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(matrix.all_sums_of_minima(limits), expected, rtol=1e-12, atol=1e-14)
+        one = torch.tensor([distance.n - 1])
+        torch.testing.assert_close(matrix.sums_of_minima(limits, one), expected[one], rtol=1e-12, atol=1e-14)
 
 
 def test_rows_handed_out_are_not_the_matrix_itself():

@@ -29,7 +29,7 @@ def distance_of(kind: str, n: int = 24, seed: int = 0) -> Distance:
 
 def similarity(matrix: PairwiseMatrix) -> np.ndarray:
     """S [n, n] as the definitions take it."""
-    return matrix.offset() - matrix.rows(torch.arange(matrix.n)).numpy()
+    return matrix.offset() - np.stack([matrix.row(i).numpy() for i in range(matrix.n)])
 
 
 def value(name: str, s: np.ndarray, picked: list[int]) -> float:
