@@ -24,6 +24,7 @@ from methods.matrix import free_memory
 _N, _SHARES = 5000, (0.01, 0.1)
 _SMALL = 1000  # samples, where the dense way is taken in float64
 _BATCH = 256
+_TEMPORARIES = 2  # n × n × K of them, float32; all else takes a twentieth of that
 
 
 def against_dense(repeats: int) -> Iterator[str]:
@@ -37,10 +38,10 @@ def against_dense(repeats: int) -> Iterator[str]:
 
 
 def _sizes() -> list[tuple[int, bool]]:
-    """Samples, and whether in place: all of the class in place, and otherwise as many as fit."""
-    room = 0.8 * free_memory(torch.device("cpu"))
-    fitting = [n for n in range(500, _N + 1, 500) if n * n * NUM_DIMS * 4 * 2 <= room]
-    return [(_N, True), (max(fitting), False)]
+    """Samples, and whether in place: as many of the class as fit into memory, and all of it in place."""
+    room = 0.9 * free_memory(torch.device("cpu"))
+    fitting = [n for n in range(500, _N + 1, 500) if 1.05 * _TEMPORARIES * n * n * NUM_DIMS * 4 <= room]
+    return [(max(fitting), False), (_N, True)]
 
 
 def _row(n: int, budget: int, in_place: bool, repeats: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +32,7 @@ class PairwiseMatrix:
         maximum: the largest value.
         rows_at_once: how many rows may be asked for at once.
         batch: how many are worth asking for where one may do: computing them costs a pass over the factors.
-        computed_rows: how many rows were computed on demand so far.
-        room: bytes for keeping some of them, or what stands for them.
+        room: bytes that its users may take to keep what they need of rows computed on demand.
 
     Raises:
         UserError: distances that overflow their dtype.
@@ -59,51 +57,30 @@ class PairwiseMatrix:
         self.scratch = Scratch(self.rows_at_once * self.n, self.device)
         self.buffer = torch.empty(self.rows_at_once, self.n, dtype=self.dtype, device=self.device)
         self.sums, self.maximum = self._survey(roomy=roomy_bytes(self.n, self.dtype) <= budget)
-        self.computed_rows = 0
-        self.forget_rows()
-
-    def forget_rows(self) -> None:
-        """Give back the memory of the rows that were kept."""
-        self.cache: OrderedDict[int, int] = OrderedDict()  # from a row to its place in ``kept``
-        self.kept = torch.empty(0, self.n, dtype=self.dtype, device=self.device)
 
     def rows(self, indices: Tensor) -> Tensor:
         """The rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, n], in memory that the next call reuses."""
         found = self.buffer[: len(indices)]
         if self.held is not None:
             return torch.index_select(self.held, 0, indices, out=found)
-        wanted = indices.tolist()
-        missing = [i for i in wanted if i not in self.cache]
-        fresh = dict(zip(missing, self._computed(missing), strict=True)) if missing else {}
-        for row, i in zip(found, wanted, strict=True):
-            row.copy_(fresh[i] if i in fresh else self._cached(i))
-        for i, row in fresh.items():
-            self._keep(i, row)
-        return found
-
-    def fresh_rows(self, indices: Tensor) -> Tensor:
-        """The same, computed whatever is held or kept, and not kept."""
-        return self.buffer[: len(indices)].copy_(self._computed(indices.tolist()))
+        return found.copy_(self.distance.block(indices, slice(0, self.n), self.scratch))
 
     def row(self, i: int) -> Tensor:
         """One row, [n], in memory of its own."""
         return self.rows(torch.tensor([i], device=self.device))[0].clone()
 
-    def sums_of_minima(self, limits: Tensor, indices: Tensor) -> Tensor:
-        """Σ_i min(limit_i, D_ij) for the j at ``indices`` (int64 [m], m ≤ ``rows_at_once``), float64 [m].
+    def sums_of(self, rows: Tensor) -> Tensor:
+        """Σ_i of each of ``rows`` [m, n], m ≤ ``rows_at_once``, float64 [m]."""
+        if self.device.type == "cpu" and rows.dtype != torch.float64:
+            rows = self.scratch.pair(*rows.shape)[0].copy_(rows)  # faster than widening within the sum
+        return rows.sum(dim=1, dtype=torch.float64)
 
-        Args:
-            limits: [n].
-        """
-        rows = self.rows(indices)
-        return self._sums(torch.minimum(rows, limits, out=rows))
-
-    def all_sums_of_minima(self, limits: Tensor) -> Tensor:
-        """The same for every j, float64 [n], in one pass over everything."""
+    def sums_of_minima(self, limits: Tensor) -> Tensor:
+        """Σ_i min(limit_i, D_ij) for every j, float64 [n], each pair taken once; ``limits`` is [n]."""
         if self.held is not None:
             bands = self.held.split(self.rows_at_once)
-            return torch.cat([self._sums(torch.minimum(each, limits, out=self.buffer[: len(each)])) for each in bands])
-        self.computed_rows += self.n // 2
+            minima = (torch.minimum(band, limits, out=self.buffer[: len(band)]) for band in bands)
+            return torch.cat([self.sums_of(each) for each in minima])
         sums, limits = torch.zeros_like(self.sums), limits.double()
         for rows, band in self.distance.triangle(self.rows_at_once, self.scratch):
             rounded = self.buffer.view(-1)[: band.numel()].view(band.shape)  # [r, n − rows.start]
@@ -112,12 +89,6 @@ class PairwiseMatrix:
             sums[rows.stop :] += torch.minimum(band, limits[rows, None], out=least)[:, len(band) :].sum(dim=0)
             sums[rows] += torch.minimum(band, limits[rows.start :], out=least).sum(dim=1)
         return sums
-
-    def _sums(self, rows: Tensor) -> Tensor:
-        """Of each of ``rows`` [m, n], float64 [m]; a CPU widens them faster before the sum than in it."""
-        if self.device.type == "cpu" and rows.dtype != torch.float64:
-            rows = self.scratch.pair(*rows.shape)[0].copy_(rows)
-        return rows.sum(dim=1, dtype=torch.float64)
 
     def offset(self) -> float:
         """What similarities are less distances: the distance's own offset, or its maximum."""
@@ -138,25 +109,6 @@ class PairwiseMatrix:
         refuse_overflow(sums)
         refuse_overflow(maximum.to(self.dtype))
         return sums, float(maximum)
-
-    def _computed(self, indices: list[int]) -> Tensor:
-        """Rows in float64, [m, n], in memory that the next block reuses."""
-        self.computed_rows += len(indices)
-        return self.distance.block(torch.tensor(indices, device=self.device), slice(0, self.n), self.scratch)
-
-    def _cached(self, i: int) -> Tensor:
-        self.cache.move_to_end(i)
-        return self.kept[self.cache[i]]
-
-    def _keep(self, i: int, row: Tensor) -> None:
-        most = min(self.n, self.room // self.buffer[0].nbytes)
-        if not most:
-            return
-        if not len(self.kept):
-            self.kept = torch.empty(most, self.n, dtype=self.dtype, device=self.device)  # taken as it is filled
-        place = len(self.cache) if len(self.cache) < most else self.cache.popitem(last=False)[1]
-        self.kept[place] = row
-        self.cache[i] = place
 
 
 def _square(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -11,13 +11,12 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from methods.close_pairs import ClosePairs
 from methods.matrix import PairwiseMatrix
+from methods.on_demand import RowsOnDemand
 
 RELATIVE_TOLERANCE = 1e-9
 ABSOLUTE_TOLERANCE = 1e-12
 _LEAST_VARIANCE = 1e-12  # of the largest
-_PATIENCE = 32  # looks for close pairs in the time of n rows on demand
 
 
 class SetFunction(ABC):
@@ -63,38 +62,31 @@ class FacilityLocation(SetFunction):
         self.tolerance = matrix.distance.rounding
         self.nearest: Tensor | None = None  # [n]
         self.total = self.n * self.offset  # Σ_i nearest_i
-        self.close: ClosePairs | None = None
-        self.patience = self.n // _PATIENCE  # rows computed on demand after which to look for close pairs
+        self.on_demand = RowsOnDemand(matrix) if matrix.held is None else None
 
     def gains(self, candidates: Tensor) -> Tensor:
         if self.nearest is None:
             return self.total - self.matrix.sums[candidates]
-        if self.close is not None:
-            return self.close.savings(candidates, self.nearest)
-        return self.total - self.matrix.sums_of_minima(self.nearest, candidates)
+        if self.on_demand is not None:
+            return self.on_demand.savings(candidates, self.nearest)
+        rows = self.matrix.rows(candidates)
+        return self.total - self.matrix.sums_of(torch.minimum(rows, self.nearest, out=rows))
 
     def all_gains(self) -> Tensor:
         if self.nearest is None:
             return self.total - self.matrix.sums
-        if self.close is not None:
-            return self.close.savings(torch.arange(self.n, device=self.device), self.nearest)
-        return self.total - self.matrix.all_sums_of_minima(self.nearest)
+        if self.on_demand is not None:
+            return self.on_demand.all_savings(self.nearest)
+        return self.total - self.matrix.sums_of_minima(self.nearest)
 
     def add(self, candidate: int) -> None:
         if self.nearest is None:
             self.nearest = self.matrix.row(candidate)
-        elif self.close is not None:
-            self.nearest = self.close.lower(self.nearest, candidate)
+        elif self.on_demand is not None:
+            self.nearest = self.on_demand.lower(self.nearest, candidate)
         else:
             self.nearest = torch.minimum(self.nearest, self.matrix.row(candidate))
-            self._collect_close_pairs(self.nearest)
         self.total = float(self.nearest.sum(dtype=torch.float64))
-
-    def _collect_close_pairs(self, nearest: Tensor) -> None:
-        """Once what was computed on demand has cost a good part of collecting them, and wherever they fit."""
-        if self.matrix.computed_rows >= self.patience:
-            self.close = ClosePairs.within(self.matrix, nearest, self.matrix.room)
-            self.patience = self.matrix.computed_rows + self.n // _PATIENCE
 
 
 class GraphCut(SetFunction):
@@ -128,7 +120,7 @@ class LogDeterminant(SetFunction):
         super().__init__(matrix, offset)
         self.variances = self.offset - matrix.distance.diagonal()  # [n]
         self.floor = max(_LEAST_VARIANCE * float(self.variances.max()), torch.finfo(torch.float64).tiny)
-        self.size = 0
+        self.size = self.wasted = 0
         self.factor = torch.empty(16, self.n, dtype=torch.float64, device=self.device)  # [room, n]
 
     def gains(self, candidates: Tensor) -> Tensor:

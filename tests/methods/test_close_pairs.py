@@ -1,4 +1,4 @@
-"""The pairs that later picks need, collected from a matrix too large to hold."""
+"""The pairs that later picks need of a matrix too large to hold, and the selection from them."""
 
 from __future__ import annotations
 
@@ -8,53 +8,127 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from method_problems import problem
+from torch import Tensor
 
 from methods.close_pairs import ClosePairs
 from methods.distances import CurvatureDistance
-from methods.greedy import lazy_greedy, naive_greedy
+from methods.greedy import GREEDIES, Picks
 from methods.matrix import PairwiseMatrix
+from methods.on_demand import RowsOnDemand
 from methods.set_functions import FacilityLocation
 
+CPU = torch.device("cpu")
 PAIR_BYTES = 4 + 8
 AMPLE = 10**6
+
+
+def distances(n: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> CurvatureDistance:
+    distance = CurvatureDistance(problem(n=n, d=7, seed=seed).features, 0.05, 9)
+    distance.dtype = dtype
+    return distance
+
+
+def dense(n: int, seed: int = 0) -> Tensor:
+    return distances(n, seed).exact(slice(0, n), slice(0, n))
+
+
+def assert_saves(pairs: ClosePairs, candidates: Tensor, matrix: Tensor, nearest: Tensor) -> None:
+    """Savings and lowering are those of the whole ``matrix``."""
+    expected = (nearest - matrix[candidates]).clamp(min=0).sum(dim=1)
+    torch.testing.assert_close(pairs.savings(candidates, nearest), expected, rtol=1e-12, atol=1e-13)
+    for candidate in candidates.tolist():
+        torch.testing.assert_close(pairs.lower(nearest, candidate), torch.minimum(nearest, matrix[candidate]))
 
 
 @settings(deadline=None, max_examples=40)
 @given(n=st.integers(3, 40), seed=st.integers(0, 10**6), share=st.floats(0, 1), at_once=st.integers(1, 9))
 def test_savings_and_lowering_are_those_of_the_dense_matrix(n, seed, share, at_once):
-    matrix = PairwiseMatrix(CurvatureDistance(problem(n=n, seed=seed).features, 0.05, 9), memory_budget=1)
-    matrix.rows_at_once = min(at_once, matrix.rows_at_once)
-    dense = matrix.distance.exact(slice(0, n), slice(0, n))
-    limits = dense.quantile(share, dim=1)
-    pairs = ClosePairs.within(matrix, limits, AMPLE)
-    assert len(pairs.samples) == int((dense < limits).sum())
-    nearest = torch.minimum(limits, dense[n // 2])
-    expected = (nearest - dense).clamp(min=0).sum(dim=1)
-    torch.testing.assert_close(pairs.savings(torch.arange(n), nearest), expected, rtol=1e-12, atol=1e-13)
-    torch.testing.assert_close(
-        pairs.savings(torch.tensor([n - 1, 0]), nearest), expected[[-1, 0]], rtol=1e-12, atol=1e-13
-    )
-    for candidate in (0, n - 1):
-        torch.testing.assert_close(pairs.lower(nearest, candidate), torch.minimum(nearest, dense[candidate]))
+    matrix = dense(n, seed)
+    limits = matrix.quantile(share, dim=1)
+    pairs = ClosePairs(n, torch.float64, CPU, AMPLE, at_once)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    for part in order[1:].split(at_once):
+        pairs.keep(part, matrix[part], limits)
+    assert pairs.unknown().tolist() == order[:1].tolist()
+    assert pairs.filled == int((matrix[order[1:]] < limits).sum())
+    assert_saves(pairs, order[1:], matrix, torch.minimum(limits, matrix[n // 2]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(n=st.integers(6, 40), seed=st.integers(0, 10**6), at_once=st.integers(1, 9))
+def test_what_picks_made_superfluous_gives_way_to_new_pairs(n, seed, at_once):
+    matrix = dense(n, seed)
+    first, later = torch.arange(n // 2), torch.arange(n // 2, n)
+    before = matrix.quantile(0.8, dim=1)
+    after = matrix.quantile(0.3, dim=1)
+    needed = int((matrix < after).sum())
+    pairs = ClosePairs(n, torch.float64, CPU, max(needed, int((matrix[first] < before).sum())) * PAIR_BYTES, at_once)
+    pairs.keep(first, matrix[first], before)
+    assert_saves(pairs, first, matrix, before)
+    for part in later.split(at_once):
+        pairs.keep(part, matrix[part], after)
+    assert not len(pairs.unknown())
+    assert_saves(pairs, torch.arange(n), matrix, after)
+    assert_saves(pairs, torch.arange(n), matrix, matrix.quantile(0.1, dim=1))
 
 
 def test_pairs_that_exceed_their_room_are_not_kept():
-    matrix = PairwiseMatrix(CurvatureDistance(problem(n=50).features, 0.05, 9), memory_budget=1)
-    dense = matrix.distance.exact(slice(0, 50), slice(0, 50))
-    limits = dense.quantile(0.5, dim=1)
-    needed = int((dense < limits).sum()) * PAIR_BYTES
-    assert ClosePairs.within(matrix, limits, needed) is not None
-    assert ClosePairs.within(matrix, limits, needed - 1) is None
+    matrix = dense(50)
+    limits = matrix.quantile(0.5, dim=1)
+    everyone = torch.arange(50)
+    needed = int((matrix < limits).sum()) * PAIR_BYTES
+    for room, unknown in ((needed, 0), (needed - 1, 50)):
+        pairs = ClosePairs(50, torch.float64, CPU, room, 50)
+        pairs.keep(everyone, matrix, limits)
+        assert len(pairs.unknown()) == unknown
+        assert len(pairs.samples) * 4 + len(pairs.distances) * 8 <= room
 
 
-@pytest.mark.parametrize("greedy", [naive_greedy, lazy_greedy])
-def test_a_selection_that_turns_to_close_pairs_picks_what_a_held_matrix_gives(greedy):
-    distance = CurvatureDistance(problem(n=200, d=7).features, 0.05, 9)
-    held = greedy(FacilityLocation(PairwiseMatrix(distance)), 100)
-    function = FacilityLocation(PairwiseMatrix(distance, memory_budget=60_000))
-    assert function.matrix.held is None
-    picks = greedy(function, 100)
-    assert function.close is not None
-    assert len(function.close.samples) * PAIR_BYTES <= 30_000
-    np.testing.assert_array_equal(picks.indices, held.indices)
-    np.testing.assert_allclose(picks.gains, held.gains, rtol=1e-9, atol=1e-12)
+class CountingDistance(CurvatureDistance):
+    """Counts how often each row is computed by itself."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(problem(n=n, d=7).features, 0.05, 9)
+        self.counts = np.zeros(n, dtype=int)
+
+    def block(self, rows, columns, scratch):
+        if isinstance(rows, Tensor):
+            np.add.at(self.counts, rows.numpy(), 1)
+        return super().block(rows, columns, scratch)
+
+
+def select(distance: CurvatureDistance, greedy: str, memory_budget: int | None, budget: int) -> Picks:
+    return GREEDIES[greedy](FacilityLocation(PairwiseMatrix(distance, memory_budget)), budget, 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("memory_budget", [80_000, 20_000, 1], ids=["all pairs fit", "some fit", "none fit"])
+@pytest.mark.parametrize("greedy", GREEDIES)
+def test_a_selection_on_demand_picks_what_a_held_matrix_gives(greedy, memory_budget, dtype):
+    distance = distances(200, dtype=dtype)
+    assert PairwiseMatrix(distance, memory_budget).held is None
+    held, found = (select(distance, greedy, room, 100) for room in (None, memory_budget))
+    np.testing.assert_array_equal(found.indices, held.indices)
+    np.testing.assert_allclose(found.gains, held.gains, rtol=1e-6, atol=distance.rounding)
+
+
+@pytest.mark.parametrize("greedy", ["LazyGreedy", "NaiveGreedy"])
+def test_each_row_is_computed_once_where_its_pairs_fit(greedy):
+    distance = CountingDistance(200)
+    select(distance, greedy, 200 * 200 * 8, 100)
+    first = distance.counts.argmax()  # the first pick's row tells what is close
+    assert distance.counts[first] == 2
+    assert np.delete(distance.counts, first).max() == 1
+
+
+def test_rows_asked_for_one_by_one_are_completed_before_they_cost_more():
+    distance = CountingDistance(200)
+    matrix = PairwiseMatrix(distance, 200 * 200 * 8 - 1)
+    rows = RowsOnDemand(matrix)
+    nearest = matrix.row(0)
+    calls = 0
+    while len(rows.pairs.unknown()):
+        rows.savings(rows.pairs.unknown()[:1], nearest)
+        calls += 1
+    assert calls == pytest.approx(200 / matrix.batch, abs=2)
+    assert distance.counts.sum() == 201

@@ -124,15 +124,6 @@ def test_classes_batched_are_classes_by_themselves(memory_budget):
         np.testing.assert_allclose(found.gains[1:], expected.gains[1:], rtol=1e-9, atol=1e-12)
 
 
-def test_rows_on_demand_are_kept_within_the_budget():
-    distance = distance_of("worst", n=200)
-    matrix = PairwiseMatrix(distance, 200 * 8 * 20)
-    assert matrix.held is None
-    for start in range(0, 200, 4):
-        matrix.rows(torch.arange(start, start + 4))
-    assert 0 < len(matrix.cache) <= 10
-
-
 class Counting(SetFunction):
     """Facility location that counts the gains it is asked for."""
 
