@@ -6,6 +6,7 @@ On an accelerator a thousand small classes would otherwise cost a thousand launc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,35 +28,44 @@ def facility_location_of_classes(
     """
     room = allowance(memory_budget, device)
     picks: list[Picks] = []
-    waiting: list[PairwiseMatrix] = []
+    waiting: list[_Class] = []
 
     def flush() -> None:
         picks.extend(_pick_batch(waiting, budgets[len(picks) : len(picks) + len(waiting)]))
         waiting.clear()
 
     for distance in distances:
-        largest = max([distance.n, *(each.n for each in waiting)])
+        largest = max([distance.n, *(len(each.gains) for each in waiting)])
         batch_bytes = (len(waiting) + 1) * largest**2 * distance.dtype.itemsize * _COPIES
         if batch_bytes > room:
             flush()
         matrix = PairwiseMatrix(distance, room)
+        function = FacilityLocation(matrix)
         if matrix.held is None or matrix.held.nbytes * _COPIES > room:
             flush()
-            picks.append(naive_greedy(FacilityLocation(matrix), budgets[len(picks)]))
+            picks.append(naive_greedy(function, budgets[len(picks)]))
         else:
-            waiting.append(matrix)
+            waiting.append(_Class(matrix.held, function.all_gains(), function.tolerance))
     flush()
     return picks
 
 
-def _pick_batch(matrices: Sequence[PairwiseMatrix], budgets: Sequence[int]) -> list[Picks]:
+@dataclass(frozen=True, eq=False)
+class _Class:
+    """A class that waits for its batch: distances [n, n], gains of the first pick float64 [n], and their tolerance."""
+
+    distances: Tensor
+    gains: Tensor
+    tolerance: float
+
+
+def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Picks]:
     """Greedy picks from held matrices, the lowest index on ties; no transfer until the last pick is made."""
-    if not matrices:
+    if not classes:
         return []
-    functions = [FacilityLocation(matrix) for matrix in matrices]
-    padded = _pad([matrix.held for matrix in matrices if matrix.held is not None], 0.0)  # [B, n, n]
-    gains = _pad([function.all_gains() for function in functions], -torch.inf)  # [B, n]
-    tolerance = gains.new_tensor([function.tolerance for function in functions])  # [B]
+    padded = _pad([each.distances for each in classes], 0.0)  # [B, n, n]
+    gains = _pad([each.gains for each in classes], -torch.inf)  # [B, n]
+    tolerance = gains.new_tensor([each.tolerance for each in classes])  # [B]
     taken = gains.isneginf()
     everyone = torch.arange(len(padded), device=padded.device)
     nearest = padded.new_full(gains.shape, torch.inf)
