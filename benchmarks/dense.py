@@ -19,7 +19,7 @@ from benchmarks.measure import table, taking_turns
 from benchmarks.settings import EPS, NUM_DIMS, lcmat
 from benchmarks.shapes import one_class
 from methods.features import Features
-from methods.matrix import free_memory
+from utils.memory import free_memory
 
 _N, _SHARES = 5000, (0.01, 0.1)
 _SMALL = 1000  # samples, where the dense way is taken in float64

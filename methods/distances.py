@@ -83,7 +83,8 @@ class OuterDistance(Distance):
 
     def __init__(self, left: Tensor, right: Tensor, dtype: torch.dtype) -> None:
         self.left, self.right = left, right
-        self.squared_norms = left.square().sum(dim=1) * right.square().sum(dim=1)  # [n]
+        squares = [torch.linalg.vector_norm(factor, dim=1).square() for factor in (left, right)]  # [n] each
+        self.squared_norms = squares[0] * squares[1]  # [n]
         refuse_overflow(16 * self.squared_norms.sum())
         rounding = _ROUNDING * float(self.squared_norms.sqrt().sum())
         super().__init__(len(left), dtype, left.device, rounding)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from methods.scratch import empty
 from utils.errors import UserError
 
 _EQUAL = 1e-9  # variances this close, relatively, are equal
@@ -78,8 +79,9 @@ class Features:
 
     def augmented(self) -> Tensor:
         """ẑ = [1, z], float64 [n, d + 1]."""
-        augmented = self.embeddings.new_ones(len(self), self.embeddings.shape[1] + 1, dtype=torch.float64)
-        augmented[:, 1:] = self.embeddings
+        z = self.embeddings
+        augmented = empty(len(z), z.shape[1] + 1, dtype=torch.float64, device=z.device)
+        augmented[:, 0], augmented[:, 1:] = 1, z
         return augmented
 
     def gradient_norms(self) -> Tensor:
@@ -121,7 +123,8 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
     """
     n = max(s.shape[-2], 1)
     w_mean = w.mean(dim=-2, keepdim=True)  # [..., 1, m]
-    a, b = s - s.mean(dim=-2, keepdim=True), w - w_mean
+    a = s - s.mean(dim=-2, keepdim=True)
+    b = torch.sub(w, w_mean, out=empty(*w.shape, dtype=w.dtype, device=w.device))
     ab, asb = (torch.cat([a, a * s], dim=-1).mT @ b / n).tensor_split(2, dim=-2)  # [..., C, m] each
     s2b2 = s.square().mT @ b.square_() / n  # [..., C, m]
     a2 = a.square().mean(dim=-2, keepdim=True).mT  # [..., C, 1]
@@ -131,13 +134,11 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
 def _largest_variances(s: Tensor, w: Tensor, count: int) -> Tensor:
     """``product_variance``, with −∞ for classes that cannot have one of the ``count`` largest, [C, d + 1].
 
-    Var(s_c·w_k) ≤ E[s_c²·w_k²] ≤ √(E[s_c⁴]·E[w_k⁴]); only a few of many classes have probabilities that vary.
+    Only a few of many classes have probabilities that vary.
     """
-    bounds = _root_mean_fourth_power(s) * _root_mean_fourth_power(w).amax()  # [C]
-    bounds, order = bounds.sort(descending=True)
     variance = s.new_full((s.shape[1], w.shape[1]), -torch.inf)
     largest = s.new_empty(0)  # at most ``count`` so far
-    for bound, classes in zip(bounds[::_CLASSES_AT_ONCE].tolist(), order.split(_CLASSES_AT_ONCE), strict=True):
+    for bound, classes in _bounded_classes(s, w):
         if len(largest) == count and bound < (1 - _EQUAL) * float(largest.amin()):
             break
         part = product_variance(s[:, classes], w)
@@ -146,6 +147,18 @@ def _largest_variances(s: Tensor, w: Tensor, count: int) -> Tensor:
         known = torch.cat([largest, part.flatten()])
         largest = known.topk(min(count, len(known))).values
     return variance
+
+
+def _bounded_classes(s: Tensor, w: Tensor) -> list[tuple[float, Tensor]]:
+    """Classes, as many as are worth taking together, and what bounds their variances, the largest bound first.
+
+    Var(s_c·w_k) ≤ E[s_c²·w_k²] ≤ √(E[s_c⁴]·E[w_k⁴]).
+    """
+    if s.shape[1] <= _CLASSES_AT_ONCE:
+        return [(torch.inf, torch.arange(s.shape[1], device=s.device))]
+    bounds = _root_mean_fourth_power(s) * _root_mean_fourth_power(w).amax()  # [C]
+    bounds, order = bounds.sort(descending=True)
+    return list(zip(bounds[::_CLASSES_AT_ONCE].tolist(), order.split(_CLASSES_AT_ONCE), strict=True))
 
 
 def _root_mean_fourth_power(values: Tensor) -> Tensor:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from methods.distances import Distance
 from methods.features import refuse_overflow
-from methods.scratch import Scratch
+from methods.scratch import Scratch, empty
+from utils.memory import free_memory
 
 _DEFAULT_SHARE = 0.5  # of the free memory
 _WORKING_COPIES = 4  # float64 temporaries of a block that computing it takes
@@ -46,7 +43,7 @@ class PairwiseMatrix:
         band_row_bytes = row_bytes + _WORKING_COPIES * 8 * self.n
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= budget:
-            self.held = _square(self.n, self.dtype, self.device)
+            self.held = empty(self.n, self.n, dtype=self.dtype, device=self.device)
             spare, self.room = budget - self.held.nbytes, 0
         else:
             left = max(0, budget - distance.nbytes)
@@ -55,7 +52,7 @@ class PairwiseMatrix:
         self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
         self.batch = 16 if self.held is None else 4
         self.scratch = Scratch(self.rows_at_once * self.n, self.device)
-        self.buffer = torch.empty(self.rows_at_once, self.n, dtype=self.dtype, device=self.device)
+        self.buffer = empty(self.rows_at_once, self.n, dtype=self.dtype, device=self.device)
         self.sums, self.maximum = self._survey(roomy=roomy_bytes(self.n, self.dtype) <= budget)
 
     def rows(self, indices: Tensor) -> Tensor:
@@ -111,13 +108,6 @@ class PairwiseMatrix:
         return sums, float(maximum)
 
 
-def _square(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An uninitialised n × n matrix; on a CPU NumPy takes its memory, in huge pages where the system has them."""
-    if device.type == "cpu":
-        return torch.from_numpy(np.empty((n, n), torch.empty(0, dtype=dtype).numpy().dtype))
-    return torch.empty(n, n, dtype=dtype, device=device)
-
-
 def allowance(memory_budget: int | None, device: torch.device) -> int:
     """The budget in bytes; by default half of what is free on ``device``."""
     return int(_DEFAULT_SHARE * free_memory(device) if memory_budget is None else memory_budget)
@@ -131,16 +121,3 @@ def held_bytes(n: int, dtype: torch.dtype) -> int:
 def roomy_bytes(n: int, dtype: torch.dtype) -> int:
     """What it takes to hold one and to make it the fast way, from a condensed float64 triangle."""
     return held_bytes(n, dtype) + n * n // 2 * 8
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes free on ``device``; where the system does not tell, all there are."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,16 +1,24 @@
-"""Memory for the blocks of a matrix that are computed one after another, taken from the system once."""
+"""Memory for large intermediate results, taken from the system as seldom and in as large pages as can be."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def empty(*shape: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An uninitialised tensor; on a CPU NumPy takes its memory, in huge pages where the system has them."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty(shape, torch.empty(0, dtype=dtype).numpy().dtype))
+    return torch.empty(shape, dtype=dtype, device=device)
 
 
 class Scratch:
     """Room for two float64 blocks of at most ``values`` values each; what lies in them lasts until the next use."""
 
     def __init__(self, values: int, device: torch.device) -> None:
-        self.first, self.second = (torch.empty(values, dtype=torch.float64, device=device) for _ in range(2))
+        self.first, self.second = (empty(values, dtype=torch.float64, device=device) for _ in range(2))
 
     def pair(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """The two blocks, uninitialised, [rows, columns] each."""

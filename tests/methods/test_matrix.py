@@ -17,9 +17,10 @@ from methods.base import Context, Evidence, Method
 from methods.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy import Picks
 from methods.lcmat import LCMat
-from methods.matrix import PairwiseMatrix, allowance, free_memory, held_bytes, roomy_bytes
+from methods.matrix import PairwiseMatrix, allowance, held_bytes, roomy_bytes
 from methods.side_by_side import pick_side_by_side
 from methods.threads import at_most
+from utils.memory import free_memory
 
 CPU = torch.device("cpu")
 
