@@ -1,4 +1,4 @@
-"""How much memory is free: on a GPU, on the machine, and within the control groups (containers, batch jobs) around us."""
+"""How much memory is free: on a GPU, on the machine, and within its control groups (containers, batch jobs)."""
 
 from __future__ import annotations
 
