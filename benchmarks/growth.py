@@ -38,10 +38,10 @@ def _measure(n: int, classes: int, memory_budget: int | None = None) -> Measured
     return measured(partial(lcmat, one_class(n, classes), _FRACTION, balance=False, memory_budget=memory_budget))
 
 
-def _bounded(held: Measured) -> str:
+def _bounded(before: Measured) -> str:
     """The largest selection again, in memory that does not hold its matrix."""
     bounded = _measure(_SAMPLES[-1], _CLASSES[0], _BOUND)
-    same = "the same picks" if np.array_equal(bounded.result, held.result) else "OTHER picks"
+    same = "the same picks" if np.array_equal(bounded.result, before.result) else "OTHER picks"
     return (
         f"n = {_SAMPLES[-1]:,} within memory_budget={_BOUND:,}: {bounded.seconds:.0f} s, "
         f"{bounded.peak_bytes / 1e6:,.0f} MB beyond the inputs, {same}."

@@ -44,8 +44,8 @@ class ClosePairs:
         """The candidates whose pairs are not kept, int64 [c]."""
         return (self.lengths < 0).nonzero()[:, 0]
 
-    def keep(self, candidates: Tensor, rows: Tensor, nearest: Tensor) -> None:
-        """Keep the pairs of ``candidates`` (int64 [c]) below ``nearest`` [n], if there is room for them.
+    def keep(self, candidates: Tensor, rows: Tensor, nearest: Tensor) -> bool:
+        """Keep the pairs of ``candidates`` (int64 [c]) below ``nearest`` [n]; False if there is no room for them.
 
         Args:
             rows: their distances, [c, n].
@@ -54,11 +54,12 @@ class ClosePairs:
         if self.filled and self.filled + len(close) > len(self.samples):
             self._drop_superfluous(nearest)
         if self.filled + len(close) > len(self.samples):
-            return
+            return False
         place = slice(self.filled, self.filled + len(close))
         self.samples[place], self.distances[place] = close.to(_INDEX), rows[of, close]
         self._set(candidates, of.bincount(minlength=len(candidates)), self.filled)
         self.filled = place.stop
+        return True
 
     def savings(self, candidates: Tensor, nearest: Tensor) -> Tensor:
         """Σ_i max(0, nearest_i − D_ij) for each of the known ``candidates`` (int64 [c]), float64 [c].
@@ -87,9 +88,9 @@ class ClosePairs:
         if reach > _SHRUNK * self.reach:
             return
         self.reach = reach
-        known = (self.lengths >= 0).nonzero()[:, 0]
+        present = (self.lengths > 0).nonzero()[:, 0]
         filled = 0
-        for candidates in known[self.starts[known].argsort(stable=True)].split(self.rows_at_once):
+        for candidates in present[self.starts[present].argsort()].split(self.rows_at_once):
             lengths = self.lengths[candidates]
             first = int(self.starts[candidates[0]])
             pairs = slice(first, first + int(lengths.sum()))

@@ -17,7 +17,7 @@ from methods.features import Features, curvature_coordinates, refuse_overflow
 from methods.scratch import Scratch
 
 _CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
-_PAIRS_AT_ONCE = 1 << 14
+_VALUES_AT_ONCE = 1 << 20  # of the factors of pairs that are computed again
 _LANES = 8  # values that a processor takes at once; other numbers of coordinates are slow
 _ROUNDING = 1e-13  # of a row's sum, as a share of the norms behind it
 
@@ -105,7 +105,7 @@ class OuterDistance(Distance):
     def _squared_again(self, i: Tensor, j: Tensor) -> Tensor:
         """The squares for pairs (i, j), int64 [m] each, without cancellation, [m]; of a sample to itself 0."""
         squared = torch.zeros(len(i), dtype=torch.float64, device=self.device)
-        for pairs in (i != j).nonzero()[:, 0].split(_PAIRS_AT_ONCE):
+        for pairs in (i != j).nonzero()[:, 0].split(max(1, _VALUES_AT_ONCE // self.right.shape[1])):
             squared[pairs] = self._squared_from_differences(i[pairs], j[pairs])
         return squared
 

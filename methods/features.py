@@ -123,10 +123,9 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
     """
     n = max(s.shape[-2], 1)
     w_mean = w.mean(dim=-2, keepdim=True)  # [..., 1, m]
-    a = s - s.mean(dim=-2, keepdim=True)
-    b = torch.sub(w, w_mean, out=empty(*w.shape, dtype=w.dtype, device=w.device))
+    a, b = s - s.mean(dim=-2, keepdim=True), w - w_mean
     ab, asb = (torch.cat([a, a * s], dim=-1).mT @ b / n).tensor_split(2, dim=-2)  # [..., C, m] each
-    s2b2 = s.square().mT @ b.square_() / n  # [..., C, m]
+    s2b2 = s.square().mT @ b.square() / n  # [..., C, m]
     a2 = a.square().mean(dim=-2, keepdim=True).mT  # [..., C, 1]
     return w_mean.square() * a2 + 2 * w_mean * asb + s2b2 - ab.square()
 

@@ -38,22 +38,22 @@ class PairwiseMatrix:
     def __init__(self, distance: Distance, memory_budget: int | None = None) -> None:
         self.distance = distance
         self.n, self.device, self.dtype = distance.n, distance.device, distance.dtype
-        budget = allowance(memory_budget, self.device)
+        left = max(0, allowance(memory_budget, self.device) - distance.nbytes)
+        roomy = roomy_bytes(self.n, self.dtype) <= left
         row_bytes = max(self.n * self.dtype.itemsize, 1)
         band_row_bytes = row_bytes + _WORKING_COPIES * 8 * self.n
         self.held: Tensor | None = None
-        if held_bytes(self.n, self.dtype) <= budget:
+        if held_bytes(self.n, self.dtype) <= left:
             self.held = empty(self.n, self.n, dtype=self.dtype, device=self.device)
-            spare, self.room = budget - self.held.nbytes, 0
+            spare, self.room = left - self.held.nbytes - roomy * condensed_bytes(self.n), 0
         else:
-            left = max(0, budget - distance.nbytes)
             spare, self.room = left // 8, left // 4 * 3
         band = _CPU_BAND if self.device.type == "cpu" else _BAND
         self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
         self.batch = 16 if self.held is None else 4
         self.scratch = Scratch(self.rows_at_once * self.n, self.device)
         self.buffer = empty(self.rows_at_once, self.n, dtype=self.dtype, device=self.device)
-        self.sums, self.maximum = self._survey(roomy=roomy_bytes(self.n, self.dtype) <= budget)
+        self.sums, self.maximum = self._survey(roomy)
 
     def rows(self, indices: Tensor) -> Tensor:
         """The rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, n], in memory that the next call reuses."""
@@ -114,10 +114,15 @@ def allowance(memory_budget: int | None, device: torch.device) -> int:
 
 
 def held_bytes(n: int, dtype: torch.dtype) -> int:
-    """What it takes to hold an n × n matrix: itself, and a band of rows in the making."""
+    """What it takes beside the factors to hold an n × n matrix: itself, and a band of rows in the making."""
     return n * n * dtype.itemsize + min(n, _HELD_BAND) * n * (dtype.itemsize + 8 * _WORKING_COPIES)
 
 
 def roomy_bytes(n: int, dtype: torch.dtype) -> int:
     """What it takes to hold one and to make it the fast way, from a condensed float64 triangle."""
-    return held_bytes(n, dtype) + n * n // 2 * 8
+    return held_bytes(n, dtype) + condensed_bytes(n)
+
+
+def condensed_bytes(n: int) -> int:
+    """Of a triangle in float64."""
+    return n * n // 2 * 8

@@ -27,7 +27,8 @@ class RowsOnDemand:
         known = self.pairs.known(candidates)  # [m]
         saved[known] = self.pairs.savings(candidates[known], nearest)
         if not bool(known.all()):
-            rows = self._rows(candidates[~known], nearest)
+            rows = self.matrix.rows(candidates[~known])
+            self.pairs.keep(candidates[~known], rows, nearest)
             saved[~known] = self._total(nearest) - self.matrix.sums_of(torch.minimum(rows, nearest, out=rows))
             self._complete_in_time(len(rows), nearest)
         return saved
@@ -45,13 +46,9 @@ class RowsOnDemand:
         its = torch.tensor([candidate], device=nearest.device)
         if self.pairs.known(its):
             return self.pairs.lower(nearest, candidate)
-        return torch.minimum(nearest, self._rows(its, nearest)[0])
-
-    def _rows(self, candidates: Tensor, nearest: Tensor) -> Tensor:
-        """The rows of ``candidates`` (int64 [m]), [m, n], their close pairs kept."""
-        rows = self.matrix.rows(candidates)
-        self.pairs.keep(candidates, rows, nearest)
-        return rows
+        row = self.matrix.rows(its)  # [1, n]
+        self.pairs.keep(its, row, nearest)
+        return torch.minimum(nearest, row[0])
 
     def _complete_in_time(self, computed: int, nearest: Tensor) -> None:
         """Compute all rows not known yet, once those computed few at a time have cost as much as these will."""
@@ -60,7 +57,8 @@ class RowsOnDemand:
         if self.wasted > len(unknown) > 0:
             self.wasted = 0
             for part in unknown.split(self.matrix.rows_at_once):
-                self._rows(part, nearest)
+                if not self.pairs.keep(part, self.matrix.rows(part), nearest):
+                    break
 
     @staticmethod
     def _total(nearest: Tensor) -> Tensor:

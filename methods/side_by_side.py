@@ -14,6 +14,8 @@ from methods.greedy import Picks
 from methods.matrix import allowance, roomy_bytes
 from methods.threads import at_most
 
+_CURVATURE = 128  # values of a sample beside its embedding and logits
+
 
 def pick_side_by_side(
     method: Method, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
@@ -77,7 +79,8 @@ class _Queue:
                 return None
             position, (evidence, budget, context) = following
             dtype = torch.float64 if evidence.features is None else evidence.features.embeddings.dtype
-            needed = min(self.room, max(self.share, roomy_bytes(len(evidence), dtype)))
+            wanted = roomy_bytes(len(evidence), dtype) + _factor_bytes(evidence)
+            needed = min(self.room, max(self.share, wanted))
             with self.changed:
                 self.changed.wait_for(lambda: not self.open or self.taken + needed <= self.room)
                 if not self.open:
@@ -96,3 +99,10 @@ class _Queue:
         with self.changed:
             self.open = False
             self.changed.notify_all()
+
+
+def _factor_bytes(evidence: Evidence) -> int:
+    """About what the factors of a class take in float64."""
+    if evidence.features is None:
+        return 0
+    return 8 * len(evidence) * (evidence.features.embeddings.shape[1] + evidence.features.logits.shape[1] + _CURVATURE)

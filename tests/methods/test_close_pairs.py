@@ -72,6 +72,42 @@ def test_what_picks_made_superfluous_gives_way_to_new_pairs(n, seed, at_once):
     assert_saves(pairs, torch.arange(n), matrix, matrix.quantile(0.1, dim=1))
 
 
+def test_candidates_without_pairs_do_not_shift_those_of_others():
+    """Kept before another of a lower index, and in another share of what is moved."""
+    matrix = torch.full((4, 4), 9.0, dtype=torch.float64)
+    matrix[0, :3], matrix[1, :2], matrix[3, 1:] = torch.tensor([1.0, 2, 8]), torch.tensor([3.0, 4]), 5.0
+    limits = torch.full((4,), 8.5, dtype=torch.float64)
+    pairs = ClosePairs(4, torch.float64, CPU, 9 * PAIR_BYTES, rows_at_once=2)
+    for candidate in ([0], [2], [1], [3]):
+        pairs.keep(torch.tensor(candidate), matrix[candidate], limits)
+    assert pairs.filled == 8
+    nearest = torch.full((4,), 7.0, dtype=torch.float64)
+    pairs.keep(torch.tensor([2]), matrix[[0]], nearest)
+    assert pairs.filled == 7 + 2
+    matrix[2] = matrix[0]
+    assert_saves(pairs, torch.arange(4), matrix, nearest)
+
+
+@settings(deadline=None, max_examples=60)
+@given(n=st.integers(6, 30), seed=st.integers(0, 10**6), at_once=st.integers(1, 5), share=st.floats(0.1, 1))
+def test_savings_stay_exact_while_picks_are_made_and_pairs_dropped(n, seed, at_once, share):
+    """Random candidates are asked for again and again; picks leave some with no pairs at all."""
+    random = np.random.default_rng(seed)
+    matrix = dense(n, seed)
+    matrix[:, 1], matrix[1] = matrix[:, 0], matrix[0]  # a copy
+    matrix[1, 1] = 0
+    pairs = ClosePairs(n, torch.float64, CPU, round(share * n * n) * PAIR_BYTES, at_once)
+    nearest = matrix[random.integers(n)]
+    for _ in range(6):
+        asked = torch.from_numpy(random.permutation(n)[: n // 2])
+        for part in asked[~pairs.known(asked)].split(at_once):
+            pairs.keep(part, matrix[part], nearest)
+        known = (pairs.lengths >= 0).nonzero()[:, 0]
+        assert_saves(pairs, known, matrix, nearest)
+        nearest = torch.minimum(nearest, matrix[random.integers(n)])
+        assert_saves(pairs, known, matrix, nearest)
+
+
 def test_pairs_that_exceed_their_room_are_not_kept():
     matrix = dense(50)
     limits = matrix.quantile(0.5, dim=1)
@@ -102,7 +138,7 @@ def select(distance: CurvatureDistance, greedy: str, memory_budget: int | None, 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("memory_budget", [80_000, 20_000, 1], ids=["all pairs fit", "some fit", "none fit"])
+@pytest.mark.parametrize("memory_budget", [400_000, 80_000, 1], ids=["all pairs fit", "some fit", "none fit"])
 @pytest.mark.parametrize("greedy", GREEDIES)
 def test_a_selection_on_demand_picks_what_a_held_matrix_gives(greedy, memory_budget, dtype):
     distance = distances(200, dtype=dtype)

@@ -18,6 +18,7 @@ from methods.distances import CosineDistance, CurvatureDistance, Distance, Gradi
 from methods.greedy import Picks
 from methods.lcmat import LCMat
 from methods.matrix import PairwiseMatrix, allowance, held_bytes, roomy_bytes
+from methods.on_demand import RowsOnDemand
 from methods.side_by_side import pick_side_by_side
 from methods.threads import at_most
 from utils.memory import free_memory
@@ -27,24 +28,24 @@ CPU = torch.device("cpu")
 
 def distances(n: int) -> list[Distance]:
     """One of each kind, over the same features."""
-    features = problem(n=n, d=7).features
+    features = problem(n=max(n, 3), d=7).features.subset(torch.arange(n))
     return [CurvatureDistance(features, 0.05, 9), GradientDistance(features), CosineDistance(features)]
 
 
-@pytest.mark.parametrize("memory_budget", [None, 40_000, 1])
+@pytest.mark.parametrize("memory_budget", [None, 60_000, 1])
 @pytest.mark.parametrize("n", [1, 2, 7, 61])
 def test_rows_sums_and_maximum_are_the_dense_ones(n, memory_budget, monkeypatch):
     monkeypatch.setattr("methods.matrix._CPU_BAND", 16)
     random = torch.Generator().manual_seed(0)
-    for distance in distances(max(n, 3)):
+    for distance in distances(n):
         everything = slice(0, distance.n)
         dense = distance.exact(everything, everything)
         matrix = PairwiseMatrix(distance, memory_budget)
         some = torch.randint(distance.n, (9,), generator=random).unique()
-        for _ in range(2):  # computed, then from the cache
+        for _ in range(2):  # what the first call filled the second overwrites
             found = torch.cat([matrix.rows(part).clone() for part in some.split(matrix.rows_at_once)])
             torch.testing.assert_close(found, dense[some], rtol=1e-12, atol=1e-14)
-        torch.testing.assert_close(matrix.row(2), dense[2], rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(matrix.row(n - 1), dense[n - 1], rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(matrix.sums, dense.sum(dim=1), rtol=1e-12, atol=1e-14)
         assert matrix.maximum == pytest.approx(float(dense.max()), rel=1e-12)
         limits = dense[torch.randperm(distance.n, generator=random)[0]]
@@ -64,8 +65,36 @@ def test_rows_handed_out_are_not_the_matrix_itself():
 def test_a_budget_is_bytes_and_by_default_half_of_what_is_free():
     assert allowance(12_345, CPU) == 12_345
     assert 0 < allowance(None, CPU) <= free_memory(CPU)
-    assert PairwiseMatrix(distances(40)[0], held_bytes(40, torch.float64)).held is not None
-    assert PairwiseMatrix(distances(40)[0], held_bytes(40, torch.float64) - 1).held is None
+    for distance in distances(40):
+        needed = held_bytes(40, torch.float64) + distance.nbytes
+        assert PairwiseMatrix(distance, needed).held is not None
+        assert PairwiseMatrix(distance, needed - 1).held is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_a_matrix_takes_stays_within_its_budget(dtype, monkeypatch):
+    condensed: list[int] = []
+
+    def pdist(values: torch.Tensor, p: float) -> torch.Tensor:
+        made = torch.nn.functional.pdist(values, p)
+        condensed.append(made.nbytes)
+        return made
+
+    monkeypatch.setattr(torch, "pdist", pdist)
+    for distance in distances(300):
+        distance.dtype = dtype
+        roomy = roomy_bytes(300, dtype) + distance.nbytes
+        held = held_bytes(300, dtype) + distance.nbytes
+        for budget in (held // 2, held - 1, held, roomy - 1, roomy, roomy + 300_000, 2 * roomy):
+            condensed.clear()
+            matrix = PairwiseMatrix(distance, budget)
+            pairs = RowsOnDemand(matrix).pairs
+            tensors = [matrix.held, matrix.buffer, matrix.scratch.first, matrix.scratch.second]
+            tensors += [pairs.samples, pairs.distances]
+            taken = distance.nbytes + sum(each.nbytes for each in tensors if each is not None) + sum(condensed)
+            assert taken <= budget
+            assert (matrix.held is None) == (budget < held)
+            assert len(condensed) == (budget >= roomy and isinstance(distance, CurvatureDistance))
 
 
 def test_fewer_threads_end_with_the_block_and_never_become_more():
