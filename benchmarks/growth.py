@@ -77,6 +77,7 @@ def _draw(over_samples: Mapping[int, Measured], over_classes: Mapping[int, Measu
         ):
             label = f"{unit}, exponent {exponent(values):.2f}"
             side.loglog(list(values), list(values.values()), "o-", color=colour, label=label)
+            side.set_ylim(min(values.values()) / 3, max(values.values()) * 3)  # what hardly grows looks flat
             side.set_ylabel(unit, color=colour)
         axis.set_xlabel(name)
         lines = axis.lines[:] + memory.lines[:]
