@@ -18,7 +18,7 @@ from methods.scratch import empty
 from utils.errors import UserError
 
 _EQUAL = 1e-9  # variances this close, relatively, are equal
-_CLASSES_AT_ONCE = 64
+_CLASSES_AT_ONCE, _COLUMNS_AT_ONCE = 64, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,9 @@ class Features:
             )
 
     def subset(self, indices: Tensor) -> Features:
-        """The features of the samples at ``indices`` (int64 [m])."""
+        """The features of the samples at ``indices`` (int64 [m]); all of them in order are not copied."""
+        if torch.equal(indices, torch.arange(len(self), device=indices.device)):
+            return self
         return Features(self.embeddings[indices], self.logits[indices], self.labels[indices])
 
     def probabilities(self) -> Tensor:
@@ -105,11 +107,11 @@ def curvature_coordinates(features: Features, num_dims: int) -> Tensor:
     """
     p = features.probabilities()
     s = p * complements(p)  # [n, C]
-    w = features.augmented().square_()  # [n, d + 1]
-    count = min(num_dims, s.shape[1] * w.shape[1])
-    coordinates = _largest(_largest_variances(s, w, count).flatten(), count)  # [K]
-    rows, columns = coordinates // w.shape[1], coordinates % w.shape[1]
-    return s[:, rows] * w[:, columns]  # [n, K]
+    v = features.augmented()  # [n, d + 1]
+    count = min(num_dims, s.shape[1] * v.shape[1])
+    coordinates = _largest(_largest_variances(s, v, count).flatten(), count)  # [K]
+    rows, columns = coordinates // v.shape[1], coordinates % v.shape[1]
+    return s[:, rows] * v[:, columns].square()  # [n, K]
 
 
 def product_variance(s: Tensor, w: Tensor) -> Tensor:
@@ -130,17 +132,19 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
     return w_mean.square() * a2 + 2 * w_mean * asb + s2b2 - ab.square()
 
 
-def _largest_variances(s: Tensor, w: Tensor, count: int) -> Tensor:
-    """``product_variance``, with −∞ for classes that cannot have one of the ``count`` largest, [C, d + 1].
+def _largest_variances(s: Tensor, v: Tensor, count: int) -> Tensor:
+    """The variance of s_c·v_k², with −∞ for classes that cannot have one of the ``count`` largest, [C, d + 1].
 
-    Only a few of many classes have probabilities that vary.
+    Only a few of many classes have probabilities that vary. A few columns at a time stay in the processor's cache.
     """
-    variance = s.new_full((s.shape[1], w.shape[1]), -torch.inf)
+    variance = s.new_full((s.shape[1], v.shape[1]), -torch.inf)
     largest = s.new_empty(0)  # at most ``count`` so far
-    for bound, classes in _bounded_classes(s, w):
+    for bound, classes in _bounded_classes(s, v):
         if len(largest) == count and bound < (1 - _EQUAL) * float(largest.amin()):
             break
-        part = product_variance(s[:, classes], w)
+        group = s[:, classes]
+        parts = [product_variance(group, some.square()) for some in v.split(_COLUMNS_AT_ONCE, dim=1)]
+        part = torch.cat(parts, dim=1)  # [c, d + 1]
         refuse_overflow(part)
         variance[classes] = part
         known = torch.cat([largest, part.flatten()])
@@ -148,14 +152,14 @@ def _largest_variances(s: Tensor, w: Tensor, count: int) -> Tensor:
     return variance
 
 
-def _bounded_classes(s: Tensor, w: Tensor) -> list[tuple[float, Tensor]]:
+def _bounded_classes(s: Tensor, v: Tensor) -> list[tuple[float, Tensor]]:
     """Classes, as many as are worth taking together, and what bounds their variances, the largest bound first.
 
-    Var(s_c·w_k) ≤ E[s_c²·w_k²] ≤ √(E[s_c⁴]·E[w_k⁴]).
+    With w = v², Var(s_c·w_k) ≤ E[s_c²·w_k²] ≤ √(E[s_c⁴]·E[w_k⁴]).
     """
     if s.shape[1] <= _CLASSES_AT_ONCE:
         return [(torch.inf, torch.arange(s.shape[1], device=s.device))]
-    bounds = _root_mean_fourth_power(s) * _root_mean_fourth_power(w).amax()  # [C]
+    bounds = _root_mean_fourth_power(s) * _root_mean_fourth_power(v.square()).amax()  # [C]
     bounds, order = bounds.sort(descending=True)
     return list(zip(bounds[::_CLASSES_AT_ONCE].tolist(), order.split(_CLASSES_AT_ONCE), strict=True))
 
