@@ -90,10 +90,7 @@ class OuterDistance(Distance):
         super().__init__(len(left), dtype, left.device, rounding)
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
-        left, right = (self.left[rows], self.left[columns]), (self.right[rows], self.right[columns])
-        products, other = scratch.pair(len(left[0]), len(left[1]))  # [r, c] each
-        torch.mm(right[0], right[1].T, out=products)
-        products *= torch.mm(left[0], left[1].T, out=other)
+        products, other = products_of_factors(self.left, self.right, rows, columns, scratch)
         norms = torch.add(self.squared_norms[rows, None], self.squared_norms[columns], out=other)  # [r, c]
         squared = torch.sub(norms, products, alpha=2, out=products)
         cancelled = (squared < norms.mul_(_CANCELLATION)).nonzero()  # [m, 2]
@@ -181,14 +178,25 @@ class CosineDistance(Distance):
         self.left, self.right = directions(features.residuals()), directions(features.augmented())
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
-        left, right = (self.left[rows], self.left[columns]), (self.right[rows], self.right[columns])
-        cosine, other = scratch.pair(len(left[0]), len(left[1]))  # [r, c] each
-        torch.mm(right[0], right[1].T, out=cosine)
-        cosine *= torch.mm(left[0], left[1].T, out=other)
+        cosine, _ = products_of_factors(self.left, self.right, rows, columns, scratch)
         return cosine.neg_().add_(1).clamp_(min=0).div_(2)
 
     def diagonal(self) -> Tensor:
         return torch.where(self.left.any(dim=1), 0.0, 0.5).double()
+
+
+def products_of_factors(
+    left: Tensor, right: Tensor, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch
+) -> tuple[Tensor, Tensor]:
+    """⟨l_i, l_j⟩⟨r_i, r_j⟩ in the first of ``scratch``'s blocks, and the second, which is free; [r, c] each.
+
+    Args:
+        left: l, float64 [n, C], right: r, float64 [n, D].
+    """
+    products, free = scratch.pair(len(left[rows]), len(left[columns]))
+    torch.mm(right[rows], right[columns].T, out=products)
+    products *= torch.mm(left[rows], left[columns].T, out=free)
+    return products, free
 
 
 def directions(vectors: Tensor) -> Tensor:

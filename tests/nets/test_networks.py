@@ -76,7 +76,7 @@ def on_meta(name: str, channels: int, num_classes: int, im_size: int | tuple[int
         return nets.build(name, channels, num_classes, im_size)
 
 
-def step_on_meta(name: str, channels: int, size: tuple[int, int]) -> None:
+def assert_steps_on_meta(name: str, channels: int, size: tuple[int, int]) -> None:
     """Logits of the right shape, and a gradient to every parameter."""
     network = on_meta(name, channels, 10, size)
     logits = network(torch.empty(2, channels, *size, device="meta"))
@@ -125,18 +125,18 @@ def test_convnet_at_64() -> None:
 @pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
 @pytest.mark.parametrize(("channels", "size"), [(1, (28, 28)), (3, (32, 64)), (1, (224, 224))])
 def test_step_at_other_sizes(name: str, channels: int, size: tuple[int, int]) -> None:
-    step_on_meta(name, channels, size)
+    assert_steps_on_meta(name, channels, size)
 
 
 @pytest.mark.parametrize("name", ["VGG16", "ResNet50", "WRN502", "MobileNetV3Large"])
 def test_step_at_224(name: str) -> None:
-    step_on_meta(name, 3, (224, 224))
+    assert_steps_on_meta(name, 3, (224, 224))
 
 
 @pytest.mark.parametrize("name", ["LeNet", "AlexNet", "VGG11", "ConvNet"])
 def test_every_size_from_the_smallest(name: str) -> None:
     for side in range(nets.smallest_image(name), 37):
-        step_on_meta(name, 1, (side, side))
+        assert_steps_on_meta(name, 1, (side, side))
 
 
 @pytest.fixture(autouse=True)
