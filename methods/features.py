@@ -118,7 +118,8 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
     """The variance (of the population, over the n samples) of every product s_c·w_k, [..., C, m].
 
     With centred factors a = s − s̄, b = w − w̄ it comes by matrix products, never [n, C, m]:
-    Var(sw) = w̄²·E[a²] + 2w̄·E[a·s·b] + E[s²b²] − E[a·b]². Centring keeps it free of cancellation.
+    Var(sw) = w̄²·E[a²] + 2w̄·E[a·s·b] + E[s²b²] − E[a·b]². Centring keeps it free of cancellation, but where a large
+    w meets an s near zero: there E[s²w²] − E[sw]² has the smaller terms, and so the smaller rounding.
 
     Args:
         s: floating [..., n, C], w: floating [..., n, m].
@@ -129,7 +130,10 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
     ab, asb = (torch.cat([a, a * s], dim=-1).mT @ b / n).tensor_split(2, dim=-2)  # [..., C, m] each
     s2b2 = s.square().mT @ b.square() / n  # [..., C, m]
     a2 = a.square().mean(dim=-2, keepdim=True).mT  # [..., C, 1]
-    return w_mean.square() * a2 + 2 * w_mean * asb + s2b2 - ab.square()
+    centred = w_mean.square() * a2 + 2 * w_mean * asb + s2b2 - ab.square()
+    second = s.square().mT @ w.square() / n  # E[s²w²], [..., C, m]
+    direct = second - (s.mT @ w / n).square()
+    return torch.where(second < w_mean.square() * a2 + s2b2, direct, centred)
 
 
 def _largest_variances(s: Tensor, v: Tensor, count: int) -> Tensor:

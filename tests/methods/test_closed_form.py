@@ -75,6 +75,12 @@ def test_variances_of_steady_curvatures_beside_a_large_offset():
     assert not np.allclose(naive, found, rtol=0.1), "the problem is one on which the textbook formula fails"
 
 
+def test_the_variance_of_products_bears_a_large_factor_where_the_other_vanishes():
+    s, w = np.array([[1e-7], [2e-7], [3e-7], [1e-30]]), np.array([[1.0], [2.0], [1.5], [1e8]])
+    found = product_variance(torch.tensor(s), torch.tensor(w)).item()
+    assert found == pytest.approx((s * w).var(), rel=1e-12, abs=0)
+
+
 @pytest.mark.parametrize("sharpness", [0.1, 1.0, 30.0])
 @pytest.mark.parametrize("num_dims", [1, 7, 40])
 def test_leaving_classes_out_changes_no_coordinate(sharpness, num_dims, monkeypatch):
