@@ -1,12 +1,14 @@
 """LCMat-S the dense way, as its released code goes about it: the yardstick of ``benchmarks.selection``.
 
 Every sample's gradient and Hessian diagonal whole (BackPACK), the curvature term by broadcasting, every gain anew
-for every pick. The broadcast takes two n × n × K temporaries, and one where it is kinder and works in place.
+for every pick. The broadcast takes two n × n × K temporaries, and one where it is kinder and works in place. It runs in
+a process of its own with torch's own settings, and once with the huge pages that ``utils`` turns on here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,7 +17,7 @@ from backpack import backpack, extend
 from backpack.extensions import BatchDiagHessian, BatchGrad
 from torch import Tensor, nn
 
-from benchmarks.measure import table, taking_turns
+from benchmarks.measure import Elsewhere, measured, table, taking_turns
 from benchmarks.settings import EPS, NUM_DIMS, lcmat
 from benchmarks.shapes import one_class
 from methods.features import Features
@@ -29,7 +31,7 @@ _TEMPORARIES = 2  # n × n × K of them, float32; all else takes a twentieth of 
 
 def against_dense(repeats: int) -> Iterator[str]:
     """Seconds, their ratio, memory, and how many picks are the same."""
-    rows = [_row(n, round(n * share), in_place, repeats) for n, in_place in _sizes() for share in _SHARES]
+    rows = [_row(way, n, round(n * share), repeats) for way, n in _ways() for share in _SHARES]
     titles = ["picks", "dense way", "dense (s)", "here (s)", "ratio", "dense (MB)", "here (MB)", "picks shared"]
     yield table(titles, rows)
     features, budget = one_class(_SMALL, dtype=torch.float64), _SMALL // 10
@@ -37,22 +39,39 @@ def against_dense(repeats: int) -> Iterator[str]:
     yield f"\nIn float64 ({budget} of {_SMALL}) the picks are {'the same' if same else 'NOT the same'}."
 
 
-def _sizes() -> list[tuple[int, bool]]:
-    """Samples, and whether in place: as many of the class as fit into memory, and all of it in place."""
+@dataclass(frozen=True)
+class _Way:
+    """One way of going about it, and the process that does."""
+
+    name: str
+    in_place: bool
+    process: Elsewhere
+
+
+def _ways() -> list[tuple[_Way, int]]:
+    """Each with its number of samples: as many of the class as fit into memory."""
+    default, huge_pages = (Elsewhere(THP_MEM_ALLOC_ENABLE=value) for value in ("0", "1"))
     room = 0.9 * free_memory(torch.device("cpu"))
     fitting = [n for n in range(500, _N + 1, 500) if 1.05 * _TEMPORARIES * n * n * NUM_DIMS * 4 <= room]
-    return [(max(fitting), False), (_N, True)]
+    return [
+        (_Way("plain", False, default), max(fitting)),
+        (_Way("plain, huge pages", False, huge_pages), max(fitting)),
+        (_Way("in place", True, default), _N),
+    ]
 
 
-def _row(n: int, budget: int, in_place: bool, repeats: int) -> list[str]:
+def _row(way: _Way, n: int, budget: int, repeats: int) -> list[str]:
     features = one_class(n)
     here, there = taking_turns(
-        partial(lcmat, features, budget / n), partial(dense_lcmat, features, budget, in_place), repeats=repeats
+        partial(measured, partial(lcmat, features, budget / n)),
+        partial(way.process.measured, partial(dense_lcmat, features, budget, way.in_place)),
+        repeats=repeats,
     )
     shared = len(np.intersect1d(here.result, there.result)) / budget
-    way, ratio = "in place" if in_place else "plain", f"{there.seconds / here.seconds:.0f}×"
+    ratio = f"{there.seconds / here.seconds:.0f}×"
     memory = [f"{each.peak_bytes / 1e6:,.0f}" for each in (there, here)]
-    return [f"{budget} of {n:,}", way, f"{there.seconds:.1f}", f"{here.seconds:.2f}", ratio, *memory, f"{shared:.0%}"]
+    seconds = [f"{there.seconds:.1f}", f"{here.seconds:.2f}"]
+    return [f"{budget} of {n:,}", way.name, *seconds, ratio, *memory, f"{shared:.0%}"]
 
 
 def dense_lcmat(features: Features, budget: int, in_place: bool = False) -> np.ndarray:

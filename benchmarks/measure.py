@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import multiprocessing
+import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_TURN = 2.0  # seconds
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -34,17 +38,46 @@ def measured(work: Callable[[], Any]) -> Measured:
     return Measured(result, time.perf_counter() - started, peak() - before)
 
 
-def taking_turns(*work: Callable[[], Any], repeats: int) -> list[Measured]:
-    """Of each: its first result, median seconds and largest peak over ``repeats`` rounds in which all have a turn."""
-    rounds = [[measured(each) for each in work] for _ in range(repeats)]
-    return [
-        Measured(
-            runs[0].result,
-            statistics.median(run.seconds for run in runs),
-            max(run.peak_bytes for run in runs),
-        )
-        for runs in zip(*rounds, strict=True)
-    ]
+class Elsewhere:
+    """Another process, with environment variables of its own."""
+
+    def __init__(self, **environment: str) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.process = ProcessPoolExecutor(1, spawn, initializer=_set_environment, initargs=(environment,))
+
+    def measured(self, work: Callable[[], Any]) -> Measured:
+        """One call of ``work`` there."""
+        return self.process.submit(measured, work).result()
+
+
+def _set_environment(variables: Mapping[str, str]) -> None:
+    os.environ.update(variables)
+
+
+def taking_turns(*work: Callable[[], Measured], repeats: int) -> list[Measured]:
+    """Of each: its first result, median seconds and largest peak over ``repeats`` rounds in which all have a turn.
+
+    A turn lasts two seconds at least, and counts with the median of its calls: the first pays for memory that the
+    other work has just given back to the system.
+    """
+    rounds = [[_summary(list(_turn(each))) for each in work] for _ in range(repeats)]
+    return [_summary(runs) for runs in zip(*rounds, strict=True)]
+
+
+def _turn(work: Callable[[], Measured]) -> Iterator[Measured]:
+    seconds = 0.0
+    while seconds < _TURN:
+        call = work()
+        seconds += call.seconds
+        yield call
+
+
+def _summary(runs: Sequence[Measured]) -> Measured:
+    return Measured(
+        runs[0].result,
+        statistics.median(run.seconds for run in runs),
+        max(run.peak_bytes for run in runs),
+    )
 
 
 def medians(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Distances between samples from the factors of their last-layer derivatives, exact and in bounded memory.
 
-Nothing of size n × C(d + 1) or n × n × K is ever built. Everything is summed in float64; a distance that is
-small beside its two gradients is taken again from explicit differences, so that duplicates lie at exactly 0.
-Results come in the dtype of the embeddings.
+Nothing of size n × C(d + 1) or n × n × K is ever built. Gradients, whose products cancel, are summed in float64, and
+a distance that is small beside them is taken again from explicit differences, so that duplicates lie at exactly 0.
+Curvatures, whose differences do not cancel, are compared in the dtype of the embeddings, in which results come too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from methods.features import Features, curvature_coordinates, refuse_overflow
+from methods.manhattan import add_manhattan
 from methods.scratch import Scratch
 
 _CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
@@ -65,7 +66,7 @@ class Distance(ABC):
         Args:
             rows_at_once: rows in a band.
             scratch: where the bands are made.
-            roomy: whether there is memory for half a matrix in float64 beside it.
+            roomy: whether there is memory for half a matrix beside it.
 
         Yields:
             rows, and float64 [r, n − rows.start], of which the first r columns are symmetric; it lies in ``scratch``.
@@ -132,13 +133,14 @@ class CurvatureDistance(GradientDistance):
     def __init__(self, features: Features, eps: float, num_dims: int) -> None:
         super().__init__(features)
         h = eps * curvature_coordinates(features, num_dims)  # [n, K]
+        self.rounding += _ROUNDING / 100 * float(h.sum())  # no cancellation in these
+        h = h.to(self.dtype)
+        refuse_overflow(h)
         self.weighted_curvature = torch.nn.functional.pad(h, (0, -h.shape[1] % _LANES))  # [n, K or a few more]
-        self.rounding += _ROUNDING / 100 * float(self.weighted_curvature.sum())  # no cancellation in these
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
-        distances = super().block(rows, columns, scratch)  # [r, c]
         h = self.weighted_curvature
-        return distances.add_(torch.cdist(h[rows], h[columns], p=1))
+        return add_manhattan(super().block(rows, columns, scratch), h[rows], h[columns])
 
     def triangle(self, rows_at_once: int, scratch: Scratch, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
         if not roomy or self.device.type != "cpu":

@@ -45,7 +45,7 @@ class PairwiseMatrix:
         self.held: Tensor | None = None
         if held_bytes(self.n, self.dtype) <= left:
             self.held = empty(self.n, self.n, dtype=self.dtype, device=self.device)
-            spare, self.room = left - self.held.nbytes - roomy * condensed_bytes(self.n), 0
+            spare, self.room = left - self.held.nbytes - roomy * condensed_bytes(self.n, self.dtype), 0
         else:
             spare, self.room = left // 8, left // 4 * 3
         band = _CPU_BAND if self.device.type == "cpu" else _BAND
@@ -119,10 +119,10 @@ def held_bytes(n: int, dtype: torch.dtype) -> int:
 
 
 def roomy_bytes(n: int, dtype: torch.dtype) -> int:
-    """What it takes to hold one and to make it the fast way, from a condensed float64 triangle."""
-    return held_bytes(n, dtype) + condensed_bytes(n)
+    """What it takes to hold one and to make it the fast way, from a condensed triangle."""
+    return held_bytes(n, dtype) + condensed_bytes(n, dtype)
 
 
-def condensed_bytes(n: int) -> int:
-    """Of a triangle in float64."""
-    return n * n // 2 * 8
+def condensed_bytes(n: int, dtype: torch.dtype) -> int:
+    """Of a triangle."""
+    return n * n // 2 * dtype.itemsize

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_memory_is_what_work_takes_at_its_peak():
     assert found.peak_bytes == pytest.approx(megabytes << 20, rel=0.1)
 
 
-def test_works_that_take_turns_are_told_by_first_result_and_median_seconds():
+def test_works_that_take_turns_are_told_by_first_result_and_median_seconds(monkeypatch):
+    monkeypatch.setattr(measure, "_TURN", 1e-9)
     turns: list[str] = []
 
     def slow() -> int:
@@ -61,10 +63,35 @@ def test_works_that_take_turns_are_told_by_first_result_and_median_seconds():
         time.sleep(0.3 if len(turns) == 3 else 0.02)
         return len(turns)
 
-    found = measure.taking_turns(slow, lambda: turns.append("fast"), repeats=3)
+    works = [partial(measure.measured, work) for work in (slow, lambda: turns.append("fast"))]
+    found = measure.taking_turns(*works, repeats=3)
     assert turns == ["slow", "fast"] * 3
     assert found[0].result == 1
     assert 0.02 <= found[0].seconds < 0.3
+
+
+def test_a_turn_of_short_work_counts_with_the_median_of_its_calls(monkeypatch):
+    monkeypatch.setattr(measure, "_TURN", 6.0)
+    calls = iter([4.0, 1.0, 1.5, 9.0, 0.5, 0.6, 5.1])
+
+    def short() -> measure.Measured:
+        return measure.Measured("short", next(calls), 7)
+
+    long = partial(measure.Measured, "long", 8.0, 9)
+    first, second = measure.taking_turns(short, long, repeats=2)
+    assert first == measure.Measured("short", (1.5 + 9.0) / 2, 7)
+    assert second == measure.Measured("long", 8.0, 9)
+
+
+def where_a_tensor_lies() -> int:
+    """How far beyond the start of a page, where tensors begin that huge pages are asked for."""
+    return torch.empty(32 << 20, dtype=torch.uint8).data_ptr() % 4096
+
+
+def test_work_elsewhere_runs_with_the_huge_pages_asked_for():
+    for value in "01":
+        found = measure.Elsewhere(THP_MEM_ALLOC_ENABLE=value).measured(where_a_tensor_lies).result
+        assert (found == 0) == (value == "1")
 
 
 def test_a_selection_in_less_memory_is_set_beside_the_one_in_more(monkeypatch):

@@ -15,6 +15,7 @@ from method_problems import context, evidence, problem
 
 from methods.base import Context, Evidence, Method
 from methods.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
+from methods.features import Features
 from methods.greedy import Picks
 from methods.lcmat import LCMat
 from methods.matrix import PairwiseMatrix, allowance, held_bytes, roomy_bytes
@@ -26,9 +27,10 @@ from utils.memory import free_memory
 CPU = torch.device("cpu")
 
 
-def distances(n: int) -> list[Distance]:
+def distances(n: int, dtype: torch.dtype = torch.float64) -> list[Distance]:
     """One of each kind, over the same features."""
     features = problem(n=max(n, 3), d=7).features.subset(torch.arange(n))
+    features = Features(features.embeddings.to(dtype), features.logits, features.labels)
     return [CurvatureDistance(features, 0.05, 9), GradientDistance(features), CosineDistance(features)]
 
 
@@ -73,28 +75,28 @@ def test_a_budget_is_bytes_and_by_default_half_of_what_is_free():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_a_matrix_takes_stays_within_its_budget(dtype, monkeypatch):
-    condensed: list[int] = []
+    made: list[torch.Tensor] = []
 
     def pdist(values: torch.Tensor, p: float) -> torch.Tensor:
-        made = torch.nn.functional.pdist(values, p)
-        condensed.append(made.nbytes)
-        return made
+        made.append(torch.nn.functional.pdist(values, p))
+        return made[-1]
 
     monkeypatch.setattr(torch, "pdist", pdist)
-    for distance in distances(300):
-        distance.dtype = dtype
+    for distance in distances(300, dtype):
         roomy = roomy_bytes(300, dtype) + distance.nbytes
         held = held_bytes(300, dtype) + distance.nbytes
         for budget in (held // 2, held - 1, held, roomy - 1, roomy, roomy + 300_000, 2 * roomy):
-            condensed.clear()
+            made.clear()
             matrix = PairwiseMatrix(distance, budget)
             pairs = RowsOnDemand(matrix).pairs
             tensors = [matrix.held, matrix.buffer, matrix.scratch.first, matrix.scratch.second]
             tensors += [pairs.samples, pairs.distances]
-            taken = distance.nbytes + sum(each.nbytes for each in tensors if each is not None) + sum(condensed)
+            tensors += [max(made, key=len, default=None)]
+            taken = distance.nbytes + sum(each.nbytes for each in tensors if each is not None)
             assert taken <= budget
             assert (matrix.held is None) == (budget < held)
-            assert len(condensed) == (budget >= roomy and isinstance(distance, CurvatureDistance))
+            whole = isinstance(distance, CurvatureDistance) and budget >= roomy
+            assert whole == ([len(each) for each in made] == [300 * 299 // 2])
 
 
 def test_fewer_threads_end_with_the_block_and_never_become_more():
