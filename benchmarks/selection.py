@@ -1,7 +1,7 @@
 """How fast LCMat-S selects, and in what memory: beside the dense way, other libraries, and itself at other sizes.
 
     pip install -r benchmarks/requirements.txt
-    python -m benchmarks.selection                       # all of it: 16 minutes on two cores, 24 GB
+    python -m benchmarks.selection                       # all of it: 19 minutes on two cores, 24 GB
     python -m benchmarks.selection --parts dense peers   # some of it
 
 Prints markdown as it goes. Seconds are medians of repeats that take turns, ratios come from one run, and memory is
