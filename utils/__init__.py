@@ -2,6 +2,6 @@
 
 import os
 
-# Without huge pages the first touch of every large tensor costs a CPU as much as the work on it. Torch reads this once,
-# at its first allocation; it changes nothing but speed, and a value of the user's own stands.
+# A CPU spends much of its time with large tensors on the first touch of fresh memory, which costs a quarter in huge
+# pages. Torch reads this at its first allocation; it changes nothing but speed, and a value of the user's own stands.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
