@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 from tiny_data import make_data
@@ -9,6 +11,7 @@ from tiny_data import make_data
 from utils.data import Data
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
 
 
 @pytest.fixture
