@@ -16,18 +16,19 @@ import torch
 
 import nets
 from condensation.arguments import Command, parse
+from condensation.condensation_folder import Cost, Folder
 from condensation.config import CondensationConfig
 from condensation.evaluation import Condensed, evaluation_config, stored
-from condensation.folder import Cost, Folder
-from condensation.process import Condensation
-from condensation.synthetic import load_synthetic
-from methods.selected import Job, complete
+from condensation.learning import Condensation
+from experiments.coreset_files import Job, complete
+from experiments.retraining import Timing, machine_of
 from utils.cli import run_main
-from utils.data import DATASETS, Data, load_once
+from utils.data.load import Data, load_once
+from utils.data.registry import DATASETS
+from utils.data.synthetic_set import load_synthetic
 from utils.device import describe_device, peak_memory, pick_device
-from utils.record import run_folder
-from utils.report import load_table
-from utils.retraining import Timing, machine_of
+from utils.records.run_folder import run_folder
+from utils.records.tables import load_table
 
 
 def main() -> None:

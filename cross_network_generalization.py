@@ -18,18 +18,21 @@ import torch
 
 import nets
 from condensation.evaluation import from_elsewhere, read_reduced, stored
-from methods.catalogue import method_infos
-from methods.resumed import resume
-from methods.selected import Job, complete
-from utils.arguments import OPTION_FLAGS, Choices, parse
+from experiments.arguments import OPTION_FLAGS, Choices, parse
+from experiments.arguments.catalogue import method_infos
+from experiments.coreset_files import Job, complete
+from experiments.resume import resume
 from utils.cli import run_main
 from utils.config import RunConfig, Settings
-from utils.data import DATASETS, Data, load_once
+from utils.data.load import Data, load_once
+from utils.data.registry import DATASETS
 from utils.device import pick_device
 from utils.distributed import current_world, world_from_environment
 from utils.errors import UserError
-from utils.record import FinishedRun, find_runs
-from utils.report import cross_plot, cross_table, load_table
+from utils.records.cross_networks import cross_table
+from utils.records.plots import cross_plot
+from utils.records.run_folder import FinishedRun, find_runs
+from utils.records.tables import load_table
 
 _SHOWN = 8
 DEFAULT_CROSS = ("VGG16", "InceptionV3", "ResNet34", "WRN168", "MobileNetV3Small")

@@ -17,20 +17,21 @@ import torch
 
 import nets
 from condensation.evaluation import from_elsewhere, stored
-from methods.balance import budgets_for
-from methods.catalogue import method_infos
-from methods.coreset import Coreset
-from methods.pipeline import Pipeline
-from methods.resumed import resume
-from methods.selected import Job, Selected, complete
-from utils.arguments import Choices, parse
+from experiments.arguments import Choices, parse
+from experiments.arguments.catalogue import method_infos
+from experiments.coreset_files import Job, Selected, complete
+from experiments.resume import resume
+from experiments.retraining import Timing, machine_of
+from experiments.selection import Pipeline
+from methods.select import budgets_for
 from utils.cli import run_main
 from utils.config import RunConfig, Settings
-from utils.data import DATASETS, Data, load_once
+from utils.data.coreset import Coreset
+from utils.data.load import Data, load_once
+from utils.data.registry import DATASETS
 from utils.device import pick_device
 from utils.distributed import world_from_environment
-from utils.report import load_table
-from utils.retraining import Timing, machine_of
+from utils.records.tables import load_table
 
 
 def main() -> None:

@@ -50,5 +50,5 @@ for SEED in $SEEDS; do
 done
 finish
 "$PYTHON" -m utils.report "$SAVE_PATH"
-"$PYTHON" -m condensation.sheet "$SAVE_PATH" --output "$SAVE_PATH/images.png"
+"$PYTHON" -m utils.comparison_sheet "$SAVE_PATH" --output "$SAVE_PATH/images.png"
 exit "$FAILED"

@@ -16,12 +16,12 @@ import torch
 from benchmarks.measure import measured, peak, resident, table
 from benchmarks.settings import EPS, NUM_DIMS
 from benchmarks.shapes import imagenet
-from methods.balance import select
 from methods.base import Context, Evidence
 from methods.features import Features
-from methods.greedy import GREEDIES, Picks
+from methods.greedy.optimizers import GREEDIES, Picks
+from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.lcmat import LCMat
-from methods.matrix import PairwiseMatrix
+from methods.select import select
 
 _FRACTION = 0.1
 

@@ -11,10 +11,10 @@ from submodlib import FacilityLocationFunction
 from benchmarks.measure import medians, table
 from benchmarks.settings import EPS, NUM_DIMS
 from benchmarks.shapes import one_class
-from methods.distances import CurvatureDistance
-from methods.greedy import lazy_greedy
-from methods.matrix import PairwiseMatrix
-from methods.set_functions import FacilityLocation
+from methods.greedy.distances import CurvatureDistance
+from methods.greedy.optimizers import lazy_greedy
+from methods.greedy.pairwise_matrix import PairwiseMatrix
+from methods.greedy.set_functions import FacilityLocation
 
 _N, _BUDGET = 5000, 500
 

@@ -28,12 +28,14 @@ import nets
 from benchmarks.training_gpu import gpu_report
 from utils.cli import run_main
 from utils.config import DataConfig, OptimizerConfig, TrainingConfig
-from utils.data import Batches, Data, MemoryImages, load_data
-from utils.data.augment import PADDING
+from utils.data.augmentation import PADDING
+from utils.data.batches import Batches
+from utils.data.images import MemoryImages
+from utils.data.load import Data, load_data
 from utils.device import describe_device
-from utils.schedule import build_optimizer, build_scheduler
-from utils.task import Machine, Task
-from utils.training import Training
+from utils.training.optimizers import build_optimizer, build_scheduler
+from utils.training.task import Machine, Task
+from utils.training.trainer import Training
 
 BATCH = 128
 NETWORKS = ("MLP", "LeNet")

@@ -11,10 +11,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import nets
 from utils.config import OptimizerConfig, TrainingConfig
-from utils.data import Data, DataSpec, MemoryImages
+from utils.data.images import MemoryImages
+from utils.data.load import Data
+from utils.data.registry import DataSpec
 from utils.device import describe_device, finish_queued_work, pick_device
-from utils.task import Machine, Outcome, Task
-from utils.training import Training
+from utils.training.task import Machine, Outcome, Task
+from utils.training.trainer import Training
 
 CLASSES, SIDE = 10, 32
 POOL, TEST = 50_000, 10_000

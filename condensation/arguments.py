@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from condensation.condensation_folder import read_record
 from condensation.config import (
     INITS,
     MATCHINGS,
@@ -21,11 +22,10 @@ from condensation.config import (
     loops,
 )
 from condensation.curvature import CURVATURES
-from condensation.folder import read_record
 from condensation.objective import DISTANCES
-from utils.arguments import Choices, Flag, flags, read_flags
-from utils.arguments.readers import augmentation, integer, number, one_of
-from utils.arguments.settings import data_config, execution_config, idle_training, training_config
+from experiments.arguments import Choices, Flag, flags, read_flags
+from experiments.arguments.settings import data_config, execution_config, idle_training, training_config
+from experiments.arguments.types import augmentation, integer, number, one_of
 from utils.config import ExecutionConfig, TrainingConfig
 from utils.errors import UserError
 

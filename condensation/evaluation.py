@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from condensation.condensation_folder import RECORD, read_record
 from condensation.config import CondensationConfig
-from condensation.folder import RECORD, read_record
-from condensation.synthetic import Synthetic, as_data, is_synthetic, load_synthetic
-from methods import selected
-from methods.coreset import Coreset
-from methods.selected import Material, Selected, read_timing, sound, write_timing
+from experiments import coreset_files as selected
+from experiments.coreset_files import Material, Selected, read_timing, sound, write_timing
+from experiments.retraining import Timing
 from utils.config import ExecutionConfig, RunConfig, SelectionConfig, TrainingConfig
-from utils.data import Data
+from utils.data.coreset import Coreset
+from utils.data.load import Data
+from utils.data.synthetic_set import Synthetic, as_data, is_synthetic, load_synthetic
 from utils.errors import UserError
-from utils.record import Run, read_run_config
-from utils.retraining import Timing
-from utils.training import Machine
+from utils.records.run_folder import Run, read_run_config
+from utils.training.task import Machine
 
 
 @dataclass(frozen=True, eq=False)

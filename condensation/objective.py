@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from condensation.gradients import Measured
+from condensation.class_gradients import Measured
 
 _TINY = 1e-6
 

@@ -8,11 +8,9 @@ from numbers import Integral, Real
 from typing import Any
 
 from methods.adacore import AdaCore
-from methods.balance import select
 from methods.base import Evidence, Method
 from methods.cal import Cal
 from methods.contextualdiversity import ContextualDiversity
-from methods.coreset import Coreset
 from methods.craig import Craig
 from methods.deepfool import DeepFool
 from methods.features import Features, as_labels, as_scores
@@ -24,9 +22,11 @@ from methods.grand import GraNd
 from methods.herding import Herding
 from methods.kcentergreedy import KCenterGreedy
 from methods.lcmat import LCMat
+from methods.select import select
 from methods.submodular import Submodular
 from methods.uncertainty import Uncertainty
 from methods.uniform import Uniform
+from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 
 __all__ = ["METHODS", "Coreset", "make_method", "option_names", "select_coreset"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from methods.distances import AdaCoreDistance, Distance
 from methods.features import Features
+from methods.greedy.distances import AdaCoreDistance, Distance
 from methods.submodular import SetFunctionMethod
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from methods.features import Features
-from methods.greedy import Picks
-from methods.ties import ranking
+from methods.greedy.optimizers import Picks
+from methods.tie_breaking import ranking
 from utils.errors import UserError
 
 

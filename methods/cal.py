@@ -9,11 +9,11 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, highest
 from methods.contextualdiversity import clamped_probabilities, symmetric_divergence
-from methods.distances import OuterDistance
-from methods.greedy import Picks
-from methods.matrix import allowance
+from methods.greedy.distances import OuterDistance
+from methods.greedy.optimizers import Picks
+from methods.greedy.pairwise_matrix import allowance
+from methods.greedy.set_functions import RELATIVE_TOLERANCE
 from methods.pretrained import EmbeddingMethod
-from methods.set_functions import RELATIVE_TOLERANCE
 
 _NEIGHBOURS = 10
 _ROWS_AT_ONCE = 512

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method
 from methods.features import Features
-from methods.greedy import Picks
+from methods.greedy.optimizers import Picks
 from methods.kcentergreedy import farthest_first, first_centre
-from methods.threads import small_steps
+from utils.threads import small_steps
 
 _FLOOR = 1e-12  # probabilities below count as this, so that no divergence exceeds 27.7
 

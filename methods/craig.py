@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from methods.distances import Distance, GradientDistance
 from methods.features import Features
+from methods.greedy.distances import Distance, GradientDistance
 from methods.submodular import SetFunctionMethod
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import Context, Evidence, Method, Need, highest
-from methods.greedy import Picks
-from utils.data import Batch
+from methods.greedy.optimizers import Picks
+from utils.data.batches import Batch
 
 _STEPS = 50
 _OVERSHOOT = 0.02

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.scratch import empty
 from utils.errors import UserError
+from utils.tensor_memory import empty
 
 _EQUAL = 1e-9  # variances this close, relatively, are equal
 _CLASSES_AT_ONCE, _COLUMNS_AT_ONCE = 64, 64

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from methods.base import Context, Evidence, Method, Need, highest
-from methods.greedy import Picks
+from methods.greedy.optimizers import Picks
 
 
 @dataclass(frozen=True)
 class Forgetting(Method):
     """Most forgetting events first; what was never classified rightly ranks hardest.
 
-    Scores are what ``methods.trace.ForgettingTrace`` gives: transitions from right to wrong between two
+    Scores are what ``ForgettingTrace`` (utils.training) gives: transitions from right to wrong between two
     presentations of a sample in training, and +inf for a sample that was wrong at all of them.
     """
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from methods.base import Context, Evidence, Method
 from methods.features import Features
 from methods.gradients import Gradients
-from methods.greedy import Picks
-from methods.threads import small_steps
-from methods.ties import first_highest
+from methods.greedy.optimizers import Picks
+from methods.tie_breaking import first_highest
 from utils.errors import UserError, choose
 from utils.seeding import derive_seed
+from utils.threads import small_steps
 
 _GREEDIES = ("NaiveGreedy", "LazyGreedy", "StochasticGreedy")
 _DELTA = 0.1  # stochastic greedy's failure probability

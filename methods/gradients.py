@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.distances import refuse_overflow
 from methods.features import Features
+from methods.greedy.distances import refuse_overflow
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method
 from methods.gradients import Gradients
-from methods.greedy import Picks
-from methods.threads import small_steps
-from methods.ties import first_highest
+from methods.greedy.optimizers import Picks
+from methods.tie_breaking import first_highest
+from utils.threads import small_steps
 
 _RIDGE = 1.0
 _ROUNDING = 1e-15  # of a squared gradient norm

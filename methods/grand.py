@@ -9,7 +9,7 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method, Need, highest
 from methods.features import Features
-from methods.greedy import Picks
+from methods.greedy.optimizers import Picks
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from methods.base import Context, Evidence, Method
-from methods.greedy import Picks
-from methods.threads import small_steps
-from methods.ties import first_highest
+from methods.greedy.optimizers import Picks
+from methods.tie_breaking import first_highest
+from utils.threads import small_steps
 
 
 @dataclass(frozen=True)

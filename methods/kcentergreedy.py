@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from methods.base import Context, Evidence
-from methods.greedy import Picks
+from methods.greedy.optimizers import Picks
 from methods.pretrained import EmbeddingMethod
-from methods.threads import small_steps
-from methods.ties import first_highest
+from methods.tie_breaking import first_highest
 from utils.seeding import generator
+from utils.threads import small_steps
 
 
 @dataclass(frozen=True)

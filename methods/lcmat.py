@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from methods.distances import CurvatureDistance, Distance
 from methods.features import Features
+from methods.greedy.distances import CurvatureDistance, Distance
 from methods.submodular import SetFunctionMethod, check_curvature_options
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.base import Evidence, Method, Need
-from utils.data import Batch
+from utils.data.batches import Batch
 from utils.errors import UserError
 
 _SIZE = 224

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from methods.base import Context, Evidence, Method
-from methods.batched import facility_location_of_classes
-from methods.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.features import Features
-from methods.greedy import GREEDIES, Picks
-from methods.matrix import PairwiseMatrix
-from methods.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
-from methods.side_by_side import pick_side_by_side
+from methods.greedy.class_batches import facility_location_of_classes
+from methods.greedy.class_threads import pick_side_by_side
+from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
+from methods.greedy.optimizers import GREEDIES, Picks
+from methods.greedy.pairwise_matrix import PairwiseMatrix
+from methods.greedy.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
 from utils.errors import UserError, choose
 
 _EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so batched passes can stand for either

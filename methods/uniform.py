@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from methods.base import Context, Evidence, Method, Need
-from methods.greedy import Picks
+from methods.greedy.optimizers import Picks
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_data import make_data
 
-from utils.data import Data
+from utils.data.load import Data
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored

@@ -1,21 +1,40 @@
-"""The direction of imports, and the tables from name to class."""
+"""The direction of imports, package by package and wing by wing, and the tables from name to class."""
 
 from __future__ import annotations
 
 import ast
+import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MAY_IMPORT = {
-    "nets": {"nets", "utils"},
-    "utils": {"nets", "utils"},
-    "methods": {"methods", "nets", "utils"},
-    "condensation": {"condensation", "methods", "nets", "utils"},
-}
-OURS = {*MAY_IMPORT, "main", "cross_network_generalization", "condense", "benchmarks", "tests"}
-LOW = {"errors", "seeding", "files"}  # what nets may use of utils
+SCRIPTS = ("main", "cross_network_generalization", "condense")
+# From the top floor to the ground; a part imports from its own floor and from those below.
+FLOORS = (
+    "scripts",
+    "condensation",
+    "experiments",
+    "methods",
+    "nets",
+    "utils.records",
+    "utils.training",
+    "utils.data",
+    "utils",
+)
+PACKAGES = ("condensation", "experiments", "methods", "nets", "utils")
+DOORS = {"utils/report.py", "utils/export.py", "utils/comparison_sheet.py"}  # python -m utils.report, and so on
+
+
+def files() -> list[Path]:
+    """Every file of the project but tests, benchmarks and doors."""
+    found = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return [*(path for path in found if str(path.relative_to(ROOT)) not in DOORS), *sorted(ROOT.glob("*.py"))]
+
+
+def modules() -> dict[str, Path]:
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files()}
 
 
 def imported(path: Path) -> set[str]:
@@ -25,37 +44,62 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
 
-def files_of(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def floor(module: str) -> int | None:
+    """The floor that a module is on, from the top; None of somebody else's."""
+    if module in SCRIPTS:
+        return 0
+    on = [number for number, name in enumerate(FLOORS) if module == name or module.startswith(f"{name}.")]
+    return on[0] if on else None
 
 
-@pytest.mark.parametrize("package", MAY_IMPORT)
-def test_imports_go_one_way(package):
-    assert files_of(package)
-    for path in files_of(package):
-        ours = {name.split(".")[0] for name in imported(path)} & OURS
-        assert ours <= MAY_IMPORT[package], f"{path} imports {ours - MAY_IMPORT[package]}"
+def test_every_package_and_wing_has_its_floor():
+    wings = {f"utils.{path.name}" for path in (ROOT / "utils").iterdir() if (path / "__init__.py").exists()}
+    tops = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"}
+    assert wings | tops == set(FLOORS) - {"scripts"}
+    assert {path.stem for path in ROOT.glob("*.py")} == set(SCRIPTS)
 
 
-def test_networks_use_no_more_of_utils_than_its_foundation():
-    for path in files_of("nets"):
-        used = {name.split(".")[1] for name in imported(path) if name.startswith("utils.")}
-        assert used <= LOW, f"{path} imports {used}"
+@pytest.mark.parametrize("name", FLOORS)
+def test_imports_go_one_way(name):
+    checked = 0
+    for module, path in modules().items():
+        own = floor(module)
+        assert own is not None, f"{module} is on no floor"
+        if FLOORS[own] != name:
+            continue
+        checked += 1
+        for other in imported(path):
+            below = floor(other)
+            assert below is None or below >= own, f"{path} imports {other}"
+    assert checked
 
 
-def test_only_entry_scripts_and_the_catalogue_know_the_command_line():
-    for path in [*files_of("methods"), *files_of("nets")]:
-        if path.name != "catalogue.py":
-            assert not any(name.startswith(("argparse", "utils.arguments")) for name in imported(path)), path
+def test_no_two_folders_import_each_other():
+    known = modules()
+    edges = defaultdict(set)
+    for module, path in known.items():
+        folder = module.rpartition(".")[0] if path.name != "__init__.py" else module
+        for other in imported(path) & known.keys():
+            there = other.rpartition(".")[0] if known[other].name != "__init__.py" else other
+            if folder != there and not (folder.startswith(f"{there}.") or there.startswith(f"{folder}.")):
+                edges[folder].add(there)
+    both = {(a, b) for a in edges for b in edges[a] if a in edges.get(b, ())}
+    assert not both
+
+
+def test_only_entry_scripts_and_arguments_know_the_command_line():
+    for module, path in modules().items():
+        if module.startswith(("methods", "nets")):
+            assert not any(name.startswith(("argparse", "experiments")) for name in imported(path)), path
 
 
 def test_runtime_packages_are_those_in_the_requirements():
     named = {line.split(">")[0] for line in (ROOT / "requirements.txt").read_text().split("\n") if line[:1].isalpha()}
-    known = named | {"PIL"} | OURS  # pillow comes with torchvision, which hands out its images
-    for path in [*(file for package in MAY_IMPORT for file in files_of(package)), *ROOT.glob("*.py")]:
+    known = named | {"PIL", *PACKAGES, *SCRIPTS}  # pillow comes with torchvision, which hands out its images
+    for path in files():
         foreign = {name.split(".")[0] for name in imported(path)}
-        assert foreign - set(__import__("sys").stdlib_module_names) <= known, path
+        assert foreign - set(sys.stdlib_module_names) <= known, path

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from utils.data import Data, DataSpec, MemoryImages
+from utils.data.images import MemoryImages
+from utils.data.load import Data
+from utils.data.registry import DataSpec
 
 
 def make_data(train: int = 60, test: int = 30, held_out: int = 0, seed: int = 0) -> Data:

@@ -1,55 +1,7 @@
 """Print the table of finished runs: ``python -m utils.report result/ [more folders]``."""
 
-from __future__ import annotations
-
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
-from utils.cli import Parser, run_main
-from utils.matrix import cross_table
-from utils.plots import cross_plot, plot
-from utils.tables import Table, load_table
-
-__all__ = ["Table", "cross_plot", "cross_table", "load_table", "main", "plot"]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    options = _parser().parse_args(arguments)
-    table = load_table(options.folders)
-    if options.cross:
-        print(cross_table(table.runs))
-    elif options.csv:
-        print(table.csv(options.time), end="")
-        for note in table.notes():
-            print(note, file=sys.stderr)
-    else:
-        print(table.markdown(options.time))
-    if options.plot is None:
-        return
-    if options.cross:
-        cross_plot(table.runs, options.plot)
-    else:
-        plot(table, options.plot)
-    print(f"plot: {options.plot}", file=sys.stderr)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m utils.report",
-        description="Mean and spread of all complete runs, one row for all seeds of the same settings.",
-    )
-    parser.add_argument(
-        "folders", nargs="*", type=Path, default=[Path("result")], help="folders of runs, or runs (result)"
-    )
-    parser.add_argument("--csv", action="store_true", help="print comma-separated values, one number a cell")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw accuracy over fraction")
-    parser.add_argument("--time", action="store_true", help="add median seconds of each phase and peak memory")
-    parser.add_argument("--cross", action="store_true", help="selecting network × trained network instead")
-    return parser
-
+from utils.cli import run_main
+from utils.records.report import main
 
 if __name__ == "__main__":
     raise SystemExit(run_main(main))

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from benchmarks import dense, growth, imagenet, measure, settings, shapes
-from methods.balance import select
 from methods.base import Evidence
 from methods.lcmat import LCMat
+from methods.select import select
 
 
 def test_the_dense_way_gives_the_same_picks_in_float64():

@@ -7,7 +7,7 @@ import torch
 
 import nets
 from benchmarks import training, training_gpu
-from utils.data import Data
+from utils.data.load import Data
 
 CPU = torch.device("cpu")
 

@@ -11,14 +11,14 @@ from condensing import config, images, real_images, smooth_network
 from torch import Tensor
 
 import nets
-from condensation import pairs as pairing
+from condensation import class_pairs as pairing
+from condensation.class_gradients import Measured, measure_real, measure_synthetic, weighted_layers
 from condensation.curvature import CURVATURES
-from condensation.distribution import DistributionMatching
-from condensation.gradients import Measured, measure_real, measure_synthetic, weighted_layers
-from condensation.matching import GradientMatching
-from condensation.moment import Moment
-from condensation.networks import fresh_network
+from condensation.distribution_matching import DistributionMatching
+from condensation.gradient_matching import GradientMatching
+from condensation.inner_networks import fresh_network
 from condensation.objective import DISTANCES, Objective
+from condensation.random_streams import Moment
 from nets import Network
 
 CLASSES = range(3)

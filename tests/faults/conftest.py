@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scenes import Scene, make_scene
-from stories import COMMANDS, UNIFORM, Undisturbed
+from inputs import Scene, make_scene
+from reference_runs import COMMANDS, UNIFORM, Undisturbed
 
 
 @pytest.fixture(scope="session")

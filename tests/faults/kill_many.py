@@ -21,9 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from moments import Moment  # noqa: E402
+from fault_points import Moment  # noqa: E402
 from outcomes import litter, outcome  # noqa: E402
-from stories import COMMANDS, Undisturbed, story  # noqa: E402
+from reference_runs import COMMANDS, Undisturbed, story  # noqa: E402
 
 SIGNALS = {"kill": (signal.SIGKILL,), "interrupt": (signal.SIGINT, signal.SIGTERM)}
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from methods.coreset import Coreset
+from utils.data.coreset import Coreset
 
 _MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "digest")
 _RUN = {".lock", "config.json", "selection.json", "coreset.npz", "history.csv", "summary.json"}

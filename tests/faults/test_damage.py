@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attempts import attempt
-from moments import moment_in
+from fault_points import moment_in
 from outcomes import litter, outcome
-from stories import Undisturbed
+from reference_runs import Undisturbed
 
-from methods.coreset import Coreset
-from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.record import find_runs
-from utils.summary import read_history
+from utils.data.coreset import Coreset
+from utils.records.run_folder import find_runs
+from utils.training.checkpoint import load_checkpoint, save_checkpoint
+from utils.training.history import read_history
 
 KILLED = {
-    "proxy": ("utils/training.py:_step", 0.5),
-    "selection": ("methods/balance.py:select", 1.0),
-    "retraining": ("utils/training.py:_step", 1.0),
+    "proxy": ("utils/training/trainer.py:_step", 0.5),
+    "selection": ("methods/select.py:select", 1.0),
+    "retraining": ("utils/training/trainer.py:_step", 1.0),
 }
 
 

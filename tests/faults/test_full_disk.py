@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from attempts import attempt
 from outcomes import litter, outcome
-from stories import SMALL, Undisturbed
+from reference_runs import SMALL, Undisturbed
 
 COMMAND = f"main.py {SMALL} --fraction 0.05 0.1 --num_eval 2 --save_features"
 

@@ -13,14 +13,14 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenes import SHORT, Scene, examples
+from inputs import SHORT, Scene, examples
 
 import cross_network_generalization
 import main
 import nets
-from methods.catalogue import method_infos
-from utils.arguments import Choices, flags
-from utils.data import DATASETS
+from experiments.arguments import Choices, flags
+from experiments.arguments.catalogue import method_infos
+from utils.data.registry import DATASETS
 
 CHOICES = Choices(tuple(nets.NETWORKS), method_infos(), tuple(DATASETS))
 FLAGS = {flag.name: flag for group in flags(CHOICES).values() for flag in group}

@@ -16,11 +16,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scenes import examples
+from inputs import examples
 
 from methods import METHODS, select_coreset
 from methods.base import Need
-from methods.coreset import Coreset
+from utils.data.coreset import Coreset
 from utils.errors import UserError
 from utils.files import write_npz
 

@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenes import Scene, examples
+from inputs import Scene, examples
 
-from utils import export, report
+from utils.records import export, report
 
 SOUND: dict[str, list[str]] = {
     "report": ["result", "THE-RUN", "result ../runs"],
@@ -63,7 +63,7 @@ def words(draw: st.DrawFn, name: str) -> list[str]:
 
 @pytest.mark.parametrize("tool", [report, export], ids=["report", "export"])
 def test_one_line_or_a_result(tool: ModuleType, scene: Scene) -> None:
-    name = tool.__name__.removeprefix("utils.")
+    name = tool.__name__.removeprefix("utils.records.")
     statuses: Counter[int] = Counter()
 
     @examples(60)

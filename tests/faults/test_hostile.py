@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 import torch
 from attempts import attempt
-from moments import moment_in
+from fault_points import moment_in
 from outcomes import litter, outcome
-from stories import SMALL, Undisturbed
+from reference_runs import SMALL, Undisturbed
 
-from utils.checkpoint import _MAGIC
 from utils.config import digest
 from utils.files import write_json
+from utils.training.checkpoint import _MAGIC
 
 
 @dataclass
@@ -96,9 +96,9 @@ def test_the_files_are_dangerous(tmp_path: Path, made: Callable[[Path], bytes]) 
 @pytest.mark.parametrize("stage", ["proxy", "selection", "retraining"])
 def test_a_hostile_checkpoint(told: Undisturbed, tmp_path: Path, stage: str, made: Callable[[Path], bytes]) -> None:
     function, part, pattern = {
-        "proxy": ("utils/training.py:_step", 0.5, "proxies/*.checkpoint"),
-        "selection": ("methods/balance.py:select", 1.0, "proxies/*.pt"),
-        "retraining": ("utils/training.py:_step", 1.0, "*/checkpoint.pt"),
+        "proxy": ("utils/training/trainer.py:_step", 0.5, "proxies/*.checkpoint"),
+        "selection": ("methods/select.py:select", 1.0, "proxies/*.pt"),
+        "retraining": ("utils/training/trainer.py:_step", 1.0, "*/checkpoint.pt"),
     }[stage]
     command = f"{told.command} --save_path {tmp_path / 'result'} --checkpoint_interval 0"
     attempt(command, moment_in(told.visits, function, signal.SIGKILL, part))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from attempts import attempt
-from moments import Moment, moment_in
+from fault_points import Moment, moment_in
 from outcomes import litter, outcome
-from stories import COMMANDS, Undisturbed, story
+from reference_runs import COMMANDS, Undisturbed, story
 
-from utils.checkpoint import load_checkpoint
+from utils.training.checkpoint import load_checkpoint
 
 
 @pytest.mark.parametrize("name", ["LCMat", "ConvNet", "GraNd", "Forgetting"])
@@ -44,9 +44,9 @@ def test_ctrl_c_and_sigterm_at_random_moments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "part", "stands"),
     [
-        ("utils/training.py:_step", 0.5, (0, 3)),
-        ("utils/training.py:_step", 1.0, (1, 3)),
-        ("utils/evaluation.py:evaluate", 1.0, (1, 3)),
+        ("utils/training/trainer.py:_step", 0.5, (0, 3)),
+        ("utils/training/trainer.py:_step", 1.0, (1, 3)),
+        ("utils/training/evaluation.py:evaluate", 1.0, (1, 3)),
     ],
     ids=["step", "last step", "last test"],
 )
@@ -68,7 +68,7 @@ def test_an_interrupted_training_writes_its_checkpoint(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_proxy_writes_its_checkpoint(told: Undisturbed, tmp_path: Path, number: int) -> None:
     command = f"{told.command} --save_path {tmp_path} --checkpoint_interval 3600"
-    ended = attempt(command, moment_in(told.visits, "utils/training.py:_step", number, 0.5))
+    ended = attempt(command, moment_in(told.visits, "utils/training/trainer.py:_step", number, 0.5))
     assert ended.status == 128 + number
     [checkpoint] = tmp_path.glob("proxies/*.checkpoint")
     state = load_checkpoint(checkpoint, "cpu")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attempts import attempt
-from moments import moment_in
+from fault_points import moment_in
 from outcomes import litter, outcome
-from stories import COMMANDS, SMALL, Undisturbed
+from reference_runs import COMMANDS, SMALL, Undisturbed
 
 MACHINE = "--workers 0 --print_freq 1 --checkpoint_interval 0"
 
@@ -30,9 +30,9 @@ def killed(told: Undisturbed, save_path: Path, function: str, part: float) -> Pa
 @pytest.mark.parametrize(
     ("function", "part", "name"),
     [
-        ("utils/training.py:_step", 0.4, ""),
-        ("methods/balance.py:select", 1.0, "config.json"),
-        ("utils/training.py:_step", 1.0, "checkpoint.pt"),
+        ("utils/training/trainer.py:_step", 0.4, ""),
+        ("methods/select.py:select", 1.0, "config.json"),
+        ("utils/training/trainer.py:_step", 1.0, "checkpoint.pt"),
     ],
     ids=["proxy", "selection", "retraining"],
 )
@@ -54,7 +54,7 @@ def grand(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 @pytest.mark.parametrize("part", [0.25, 0.7, 1.0])
 def test_a_run_killed_among_grands_repeats(grand: Undisturbed, tmp_path: Path, part: float) -> None:
-    folder = killed(grand, tmp_path / "result", "utils/training.py:_step", part)
+    folder = killed(grand, tmp_path / "result", "utils/training/trainer.py:_step", part)
     finished = len(list((tmp_path / "result").glob("proxies/*.pt")))
     assert finished == {0.25: 2, 0.7: 7, 1.0: 10}[part]
     ended = attempt(f"main.py --resume {folder} {MACHINE}")
@@ -74,7 +74,7 @@ def test_a_finished_run_is_only_shown(uniform: Undisturbed, tmp_path: Path) -> N
 
 
 def test_other_settings_are_the_runs_own_and_say_so(uniform: Undisturbed, tmp_path: Path) -> None:
-    moment = moment_in(uniform.visits, "utils/training.py:_step", signal.SIGKILL)
+    moment = moment_in(uniform.visits, "utils/training/trainer.py:_step", signal.SIGKILL)
     assert attempt(f"{uniform.command} --save_path {tmp_path}", moment).status == -signal.SIGKILL
     [config] = tmp_path.glob("*/config.json")
     ended = attempt(f"main.py --resume {config.parent} --lr 3 --epochs 7 --save_path {tmp_path / 'other'}")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from attempts import Attempt, attempt
-from moments import moment_in
+from fault_points import moment_in
 from outcomes import litter, outcome
-from stories import SMALL, Undisturbed
+from reference_runs import SMALL, Undisturbed
 
 LCMAT = f"main.py {SMALL}"
 OTHERS = (f"main.py {SMALL} --selection Forgetting", f"main.py {SMALL} --fraction 0.1 0.05 --epochs 3")
@@ -53,7 +53,8 @@ def test_a_second_process_waits_for_the_first(
     told: Undisturbed, tmp_path: Path, stage: str, then: signal.Signals
 ) -> None:
     """Which is stopped in the middle, and then killed, or goes on and finishes."""
-    moment = moment_in(told.visits, "utils/training.py:_step", signal.SIGSTOP, {"proxy": 0.3, "retraining": 1.0}[stage])
+    part = {"proxy": 0.3, "retraining": 1.0}[stage]
+    moment = moment_in(told.visits, "utils/training/trainer.py:_step", signal.SIGSTOP, part)
     command = f"{LCMAT} --checkpoint_interval 0 --save_path {tmp_path}"
     with Attempt(command, moment) as first:
         wait_until(first.is_stopped)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from attempts import Attempt, Hook, attempt
-from moments import Place, moment_in, visits
+from fault_points import Place, moment_in, visits
 from outcomes import litter, outcome
 from PIL import Image
 
-from utils.data import Batch
+from utils.data.batches import Batch
 
 COMMAND = (
     "main.py --dataset ImageFolder --model MLP --selection Uniform --fraction 0.5 --batch 4 --epochs 2 --im_size 8"
@@ -32,7 +32,7 @@ class InFiles:
     then: Hook | None = None
 
     def __call__(self) -> Callable[[], None] | None:
-        from utils.data import folder
+        from utils.data.loaders import image_folder as folder
 
         folder._physical_memory = lambda: 1000  # type: ignore[assignment]
         os.setsid()
@@ -77,9 +77,9 @@ def processes_of_group(group: int) -> list[int]:
 @pytest.mark.parametrize(
     ("function", "number"),
     [
-        ("utils/training.py:_step", signal.SIGKILL),
-        ("utils/training.py:_step", signal.SIGINT),
-        ("utils/evaluation.py:evaluate", signal.SIGTERM),
+        ("utils/training/trainer.py:_step", signal.SIGKILL),
+        ("utils/training/trainer.py:_step", signal.SIGINT),
+        ("utils/training/evaluation.py:evaluate", signal.SIGTERM),
     ],
 )
 def test_stopped_beside_workers(files: Files, tmp_path: Path, function: str, number: int) -> None:
@@ -106,7 +106,7 @@ class LoseALoader:
     """A hook: at the first step of the training one of its loader processes is killed, as for want of memory."""
 
     def __call__(self) -> None:
-        from utils.training import Training
+        from utils.training.trainer import Training
 
         step = Training._step
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from attempts import attempt
 from outcomes import litter, outcome
-from stories import COMMANDS, UNIFORM, Undisturbed
+from reference_runs import COMMANDS, UNIFORM, Undisturbed
 
 from utils.errors import UserError
-from utils.report import load_table
+from utils.records.tables import load_table
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ def test_a_run_that_failed_is_done_where_it_no_longer_does(told: Undisturbed, tm
 
 def diverge() -> None:
     """Every loss is infinite."""
-    from utils import training
+    from utils.training import trainer as training
 
     training.full_precision = lambda logits: logits.float() * float("inf")  # type: ignore[attr-defined]

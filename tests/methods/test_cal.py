@@ -8,8 +8,8 @@ from sklearn.neighbors import NearestNeighbors
 from methods import select_coreset
 from methods.base import Evidence
 from methods.cal import Cal, neighbours
-from methods.distances import OuterDistance
 from methods.features import Features
+from methods.greedy.distances import OuterDistance
 from utils.errors import UserError
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from methods import select_coreset
 from methods.base import Evidence
 from methods.deepfool import DeepFool, perturbations
-from utils.data import Batch
+from utils.data.batches import Batch
 from utils.errors import UserError
 
 

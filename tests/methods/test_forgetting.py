@@ -11,8 +11,8 @@ from method_problems import context
 from methods import select_coreset
 from methods.base import Evidence
 from methods.forgetting import Forgetting
-from methods.trace import ForgettingTrace
 from utils.errors import UserError
+from utils.training.forgetting_events import ForgettingTrace
 
 
 def traced(history):

@@ -12,9 +12,9 @@ from backpack.extensions import BatchDiagHessian, BatchGrad
 from torch import nn
 
 from methods import select_coreset
-from methods.distances import CurvatureDistance
 from methods.features import Features, curvature_coordinates
-from methods.matrix import PairwiseMatrix
+from methods.greedy.distances import CurvatureDistance
+from methods.greedy.pairwise_matrix import PairwiseMatrix
 
 
 def problem(seed: int, n: int, d: int, classes: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from methods import select_coreset
-from methods.batched import facility_location_of_classes
-from methods.distances import CurvatureDistance
 from methods.features import Features
-from methods.greedy import lazy_greedy, naive_greedy
-from methods.matrix import PairwiseMatrix
-from methods.set_functions import FacilityLocation
+from methods.greedy.class_batches import facility_location_of_classes
+from methods.greedy.distances import CurvatureDistance
+from methods.greedy.optimizers import lazy_greedy, naive_greedy
+from methods.greedy.pairwise_matrix import PairwiseMatrix
+from methods.greedy.set_functions import FacilityLocation
 from utils.errors import UserError
 
 EPS, NUM_DIMS = 0.05, 6

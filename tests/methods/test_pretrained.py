@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from methods.pretrained import pretrained_embeddings
-from utils.data import Batch
+from utils.data.batches import Batch
 from utils.errors import UserError
 
 CPU = torch.device("cpu")

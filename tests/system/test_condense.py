@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from commands import FAST, Commands
 
-from condensation.synthetic import Synthetic, load_synthetic
-from utils.checkpoint import save_checkpoint
-from utils.record import find_runs
+from utils.data.synthetic_set import Synthetic, load_synthetic
+from utils.records.run_folder import find_runs
+from utils.training.checkpoint import save_checkpoint
 
 TRAINING = "--dataset Digits --model MLP --epochs 30 --lr 0.05 --num_eval 1"
 QUICK = f"{TRAINING} --real_batch 16 --iterations 2"
@@ -54,7 +54,7 @@ def test_what_is_finished_is_kept(commands, monkeypatch):
     assert len(synthetic_paths(commands)) == 2
     assert len(commands.runs("Digits_*")) == 8
     before = {path: path.read_bytes() for path in (commands.folder / "result").rglob("*") if path.is_file()}
-    for work in ("condensation.process.Condensation.run", "utils.training.Training.run"):
+    for work in ("condensation.learning.Condensation.run", "utils.training.trainer.Training.run"):
         monkeypatch.setattr(work, None)  # whatever works now fails the test
     again = commands.condense(f"{QUICK} --num_exp 2 --num_eval 2 --cross ConvNet --epochs 2")
     assert again.status == 0, again.err
@@ -75,7 +75,7 @@ def test_ctrl_c_in_the_middle(commands, monkeypatch, checkpoints):
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("condensation.process.save_checkpoint", save)
+        patch.setattr("condensation.learning.save_checkpoint", save)
         assert commands.condense(flags).status == 130
     assert not synthetic_paths(commands)
     assert [path.name for path in saved[0].parent.glob("synthetic.png")]

@@ -12,7 +12,7 @@ from commands import FAST, Commands
 
 from methods import Coreset
 from utils.config import DataConfig
-from utils.data import load_data
+from utils.data.load import load_data
 
 
 def summary_of(commands: Commands, pattern: str, save_path: str = "result") -> dict:

@@ -41,7 +41,7 @@ from PIL import Image
 )
 def test_bad_flags(commands, flags, said, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("utils.training.Training.run", None)  # whatever trains now fails the test
+    monkeypatch.setattr("utils.training.trainer.Training.run", None)  # whatever trains now fails the test
     answer = commands.main(f"{FAST} {flags}")
     assert said in answer.error
     assert not list(commands.folder.rglob("summary.json"))

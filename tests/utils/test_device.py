@@ -12,7 +12,7 @@ from tiny_data import make_data
 
 import nets
 from utils.config import OptimizerConfig, TrainingConfig
-from utils.data import Normaliser
+from utils.data.batches import Normaliser
 from utils.device import (
     autocast,
     compilation,
@@ -25,8 +25,8 @@ from utils.device import (
     restore_random_state,
 )
 from utils.errors import UserError
-from utils.task import Machine, Task
-from utils.training import Training
+from utils.training.task import Machine, Task
+from utils.training.trainer import Training
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 CONFIG = TrainingConfig(epochs=2, batch=16, optimizer=OptimizerConfig(lr=0.05), compile=True)

@@ -18,7 +18,10 @@ from PIL import Image
 from tiny_data import make_data
 from torch.distributed import TCPStore
 
-from utils.data import FAMILIES, Batch, Batches, DataSpec, FileImages, Siamese
+from utils.data.batches import Batch, Batches
+from utils.data.images import FileImages
+from utils.data.registry import DataSpec
+from utils.data.siamese import FAMILIES, Siamese
 from utils.distributed import ALONE, World, current_world, world_from_environment
 from utils.errors import UserError
 

@@ -17,18 +17,18 @@ import torch
 from tiny_data import make_data
 
 import nets
+from experiments.selection import Pipeline
 from methods import make_method
-from methods.balance import select_fractions
 from methods.base import Evidence
 from methods.features import Features
-from methods.pipeline import Pipeline
-from methods.trace import ForgettingTrace
+from methods.select import select_fractions
 from nets.contract import BatchNorm2d
 from utils.config import ExecutionConfig, OptimizerConfig, SelectionConfig, TrainingConfig
 from utils.distributed import World, world_from_environment
 from utils.errors import UserError
-from utils.task import Machine, Task
-from utils.training import Training
+from utils.training.forgetting_events import ForgettingTrace
+from utils.training.task import Machine, Task
+from utils.training.trainer import Training
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05))

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from utils.data.augment import crop_flip, draw_crop_flip
+from utils.data.augmentation import crop_flip, draw_crop_flip
 from utils.data.decode import Unreadable, read_random_crop, read_resized
 from utils.data.images import FileImages, Images, MemoryImages
+from utils.data.registry import DataSpec
 from utils.data.siamese import Siamese
-from utils.data.specs import DataSpec
 from utils.device import memory_layout
 from utils.distributed import ALONE, World
 from utils.errors import UserError

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from utils.config import DataConfig
+from utils.data.base import Request, Source
 from utils.data.images import Images, MemoryImages
-from utils.data.source import Request, Source
-from utils.data.specs import DATASETS, DatasetSpec, DataSpec
+from utils.data.registry import DATASETS, DatasetSpec, DataSpec
 from utils.data.split import hold_out
 from utils.distributed import current_world
 from utils.errors import UserError, choose

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import functional as TF
 
-from utils.data.augment import crop_flip, draw_crop_flip
+from utils.data.augmentation import crop_flip, draw_crop_flip
 
 ALL = torch.cartesian_prod(torch.arange(9), torch.arange(9), torch.arange(2))  # [162, 3]
 

@@ -9,9 +9,11 @@ from made_images import noise, save_folder, truncate
 from torch import Tensor
 from torchvision.transforms import functional as TF
 
-from utils.data import Batch, Batches, DataSpec, FileImages, MemoryImages, Normaliser
-from utils.data.augment import crop_flip
+from utils.data.augmentation import crop_flip
+from utils.data.batches import Batch, Batches, Normaliser
 from utils.data.decode import read_random_crop
+from utils.data.images import FileImages, MemoryImages
+from utils.data.registry import DataSpec
 from utils.errors import UserError
 from utils.seeding import derive_seed
 

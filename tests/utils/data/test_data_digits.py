@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from utils import data as data_package
 from utils.config import DataConfig
-from utils.data import MemoryImages, load_data
-from utils.data.images import moments
+from utils.data import loaders
+from utils.data.images import MemoryImages, moments
+from utils.data.load import load_data
 
 
 def half(images: object) -> MemoryImages:
@@ -62,6 +62,6 @@ def test_they_are_enlarged_where_the_network_needs_it(smallest: int, size: int) 
 
 
 def test_source_and_licence_are_named() -> None:
-    text = Path(data_package.__file__).with_name("DIGITS.md").read_text()
+    text = Path(loaders.__file__).with_name("DIGITS.md").read_text()
     assert "Optical Recognition of Handwritten Digits" in text
     assert "CC BY 4.0" in text

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 from made_images import save_cifar
+from test_data_download import fail, serve
 from test_data_imagenets import save_tiny_imagenet, tiny, zipped
-from test_data_obtain import fail, serve
 from test_data_torchvision_sets import trust_cifar
 from torchvision import datasets
 
 from utils.config import DataConfig
-from utils.data import load_data, tiny_imagenet
-from utils.data.obtain import obtain
+from utils.data.download import obtain
+from utils.data.load import load_data
+from utils.data.loaders import tiny_imagenet
 from utils.errors import UserError
 
 

@@ -10,7 +10,10 @@ from made_images import save_folder, save_image, truncate, two_classes
 from PIL import Image
 
 from utils.config import DataConfig
-from utils.data import Batches, Data, FileImages, MemoryImages, folder, load_data
+from utils.data.batches import Batches
+from utils.data.images import FileImages, MemoryImages
+from utils.data.load import Data, load_data
+from utils.data.loaders import image_folder as folder
 from utils.errors import UserError
 
 

@@ -12,10 +12,14 @@ import pytest
 import torch
 from made_images import save_folder, save_image, truncate
 from PIL import Image
-from test_data_obtain import fail, serve
+from test_data_download import fail, serve
 
 from utils.config import DataConfig
-from utils.data import DATASETS, Batches, Data, FileImages, MemoryImages, load_data, tiny_imagenet
+from utils.data.batches import Batches
+from utils.data.images import FileImages, MemoryImages
+from utils.data.load import Data, load_data
+from utils.data.loaders import tiny_imagenet
+from utils.data.registry import DATASETS
 from utils.errors import UserError
 
 WNIDS = ("n01", "n02", "n03")

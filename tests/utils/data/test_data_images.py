@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from utils.data import FileImages, MemoryImages, fits_on_device
-from utils.data.images import Moments, moments
+from utils.data.images import FileImages, MemoryImages, Moments, fits_on_device, moments
 from utils.errors import UserError
 
 

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.config import DataConfig
-from utils.data import DATASETS, Batches, MemoryImages, load_data
-from utils.data.load import fingerprint
-from utils.data.source import Request
+from utils.data.base import Request
+from utils.data.batches import Batches
+from utils.data.images import MemoryImages
+from utils.data.load import fingerprint, load_data
+from utils.data.registry import DATASETS
 from utils.errors import UserError
 
 #       name: (channels, size, classes, augmentation)

@@ -10,8 +10,9 @@ from made_images import idx, save_cifar, save_mnist, save_qmnist, save_svhn
 from torchvision import datasets
 
 from utils.config import DataConfig
-from utils.data import Data, MemoryImages, load_data
-from utils.data.torchvision_sets import pixel_permutation
+from utils.data.images import MemoryImages
+from utils.data.load import Data, load_data
+from utils.data.loaders.torchvision_sets import pixel_permutation
 from utils.errors import UserError
 
 

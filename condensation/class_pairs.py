@@ -1,0 +1,56 @@
+"""Both sides of every class, real and synthetic, changed alike: what one step of any method looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from condensation.config import CondensationConfig
+from condensation.random_streams import Moment
+from condensation.real_batches import RealImages
+from utils.data.siamese import Siamese
+
+_IMAGES_AT_ONCE = 256  # synthetic images whose graph is held
+_PLACES_AT_ONCE = 1 << 14  # on a CPU, where classes together are slower than alone above that
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """k classes that go through a network together.
+
+    Attributes:
+        pixels: float32 [k·ipc, C, H, W], class after class, what gradients are taken with respect to.
+        synthetic: those after augmentation.
+        real: of each class a batch [b, C, H, W], augmented by the same draw.
+    """
+
+    classes: range
+    pixels: Tensor
+    synthetic: Tensor
+    real: list[Tensor]
+
+
+def class_groups(num_classes: int, pixels: Tensor) -> list[range]:
+    """All classes, as many together as is good for memory and speed; ``pixels`` [num_classes·ipc, C, H, W]."""
+    images = _IMAGES_AT_ONCE
+    if pixels.device.type == "cpu":
+        images = min(images, _PLACES_AT_ONCE // pixels[0, 0].numel())
+    size = max(1, images * num_classes // len(pixels))
+    return [range(start, min(start + size, num_classes)) for start in range(0, num_classes, size)]
+
+
+def pairs(config: CondensationConfig, images: RealImages, pixels: Tensor, moment: Moment) -> Iterator[Pair]:
+    """Every class once; ``pixels`` are all synthetic images, float32 [C·ipc, C, H, W], class after class."""
+    siamese, ipc = Siamese.of(config.strategy), config.ipc
+    choices, draws = moment.generator("real"), moment.generator("siamese")
+    for classes in class_groups(images.num_classes, pixels):
+        ours = pixels[classes.start * ipc : classes.stop * ipc].detach().requires_grad_()  # [k·ipc, C, H, W]
+        real, synthetic = [], []
+        for label, of_class in zip(classes, ours.split(ipc), strict=True):
+            draw = siamese.draw(1, draws)
+            real.append(siamese.apply(images.batch(label, config.real_batch, choices), draw))
+            synthetic.append(siamese.apply(of_class, draw))
+        yield Pair(classes, ours, torch.cat(synthetic), real)

@@ -1,0 +1,37 @@
+"""Distribution matching, DM (Zhao and Bilen, 2023): the mean embedding of every class under random networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from condensation.class_pairs import pairs
+from condensation.config import CondensationConfig
+from condensation.objective import Terms
+from condensation.random_streams import Moment
+from condensation.real_batches import RealImages
+from nets import Network
+
+
+def mean_gaps(real: Tensor, synthetic: Tensor) -> Tensor:
+    """‖mean − mean‖² of k classes, [k]: real mean embeddings [k, d], synthetic embeddings [k, m, d]."""
+    return (real - synthetic.mean(dim=1)).square().sum(dim=1)
+
+
+class DistributionMatching:
+    """Matches, class by class, the mean embeddings of a real and of the synthetic batch."""
+
+    def __init__(self, config: CondensationConfig, images: RealImages) -> None:
+        self.config, self.images = config, images
+
+    def step(self, network: Network, pixels: Tensor, moment: Moment) -> tuple[Tensor, Terms]:
+        """The gradient with respect to ``pixels`` [m, C, H, W], and the objective."""
+        network.requires_grad_(False)
+        gradients, terms = [], []
+        for pair in pairs(self.config, self.images, pixels, moment):
+            means = torch.stack([network.embed(batch).mean(dim=0) for batch in pair.real])  # [k, d]
+            ours = network.embed(pair.synthetic).unflatten(0, (len(pair.classes), -1))  # [k, ipc, d]
+            loss = mean_gaps(means, ours).sum()
+            gradients.append(torch.autograd.grad(loss, pair.pixels)[0])
+            terms.append(Terms(loss.detach(), torch.zeros_like(loss)))
+        return torch.cat(gradients), Terms.total(terms)

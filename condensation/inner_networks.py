@@ -1,0 +1,61 @@
+"""The networks that a condensation looks through: fresh, with fixed statistics, trained a little on the way."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import nets
+from condensation.random_streams import Moment
+from utils.data.registry import DataSpec
+from utils.data.siamese import Siamese
+
+BATCH = 256
+_LR = 0.01
+
+
+def fresh_network(model: str, spec: DataSpec, moment: Moment, device: torch.device) -> nets.Network:
+    """A newly initialised network in evaluation mode."""
+    moment.seed_torch("network")
+    return nets.build(model, spec.channels, spec.num_classes, spec.im_size).to(device).eval()
+
+
+def has_batch_norm(network: nets.Network) -> bool:
+    """Whether the statistics of its batches are part of the network."""
+    return bool(_batch_norms(network))
+
+
+def fix_statistics(network: nets.Network, images: Tensor) -> None:
+    """Give batch normalisation the statistics of these images [n, C, H, W], to be used for every batch."""
+    norms = _batch_norms(network)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval()
+        norm.momentum = momentum
+
+
+def train_on(
+    network: nets.Network, pixels: Tensor, labels: Tensor, epochs: int, siamese: Siamese, moment: Moment
+) -> None:
+    """Train the network, in place, by plain descent on images [m, C, H, W] with labels int64 [m]."""
+    moment.seed_torch("inner")
+    draws = moment.generator("inner")
+    optimizer = torch.optim.SGD(network.parameters(), lr=_LR)
+    network.train()
+    for _ in range(epochs):
+        for rows in torch.randperm(len(labels), generator=draws).split(BATCH):
+            x = siamese.apply(pixels[rows], siamese.draw(len(rows), draws))
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(network(x), labels[rows]).backward()
+            optimizer.step()
+    network.eval()
+
+
+def _batch_norms(network: nets.Network) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

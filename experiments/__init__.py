@@ -1,0 +1,1 @@
+"""What joins the parts: a proxy is trained, a coreset selected, a network retrained on it."""

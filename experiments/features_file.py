@@ -1,0 +1,53 @@
+"""Features in a file, to select again with other settings, or from another network's embeddings and logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from methods.features import Features, as_labels
+from utils.data.load import Data
+from utils.errors import UserError
+from utils.files import read_npz, remove_leftovers, write_npz
+from utils.lock import FileLock
+
+_NAMES = ("embeddings", "logits", "labels")
+
+
+def save_features(path: Path, features: Features, data: Data) -> None:
+    """Write an npz with embeddings [m, d], logits [m, C], labels [m] and indices [m] into ``data.train``."""
+    arrays = {name: getattr(features, name).cpu().numpy() for name in _NAMES}
+    with FileLock(path.with_suffix(".lock")):
+        remove_leftovers(path.parent, path.name)
+        write_npz(path, {**arrays, "indices": data.pool.numpy()})
+
+
+def load_features(path: Path, data: Data, device: torch.device) -> Features:
+    """The features of ``data.pool`` from an npz with embeddings, logits and labels.
+
+    They stand for the training images at its ``indices``; without those, for all of them in order.
+
+    Raises:
+        UserError: an array is missing, or the file does not fit the data set.
+    """
+    arrays = read_npz(path)
+    missing = [name for name in _NAMES if name not in arrays]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")
+    try:
+        features = Features.of(*(arrays[name] for name in _NAMES))
+        indices = as_labels(arrays["indices"]) if "indices" in arrays else torch.arange(len(features))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    where = torch.full((len(data.train),), -1)
+    if len(indices) != len(features) or (len(indices) and int(indices.max()) >= len(where)):
+        raise UserError(f"{path} has {len(features)} samples, the training set of {data.spec.name} {len(where)}")
+    where[indices] = torch.arange(len(features))
+    rows = where[data.pool]  # [m]
+    if bool((rows < 0).any()):
+        raise UserError(f"{path} leaves out {int((rows < 0).sum())} of the {len(rows)} images to select from")
+    if not torch.equal(features.labels[rows], data.train.labels[data.pool]):
+        raise UserError(f"{path} has other labels than {data.spec.name}: it is of other data, or in another order")
+    chosen = features.subset(rows)
+    return Features(chosen.embeddings.to(device), chosen.logits.to(device), chosen.labels.to(device))

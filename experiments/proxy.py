@@ -1,0 +1,127 @@
+"""Proxy networks: trained on all that may be selected, cached by everything that they depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import nets
+from utils.config import TrainingConfig, digest
+from utils.data.load import Data
+from utils.files import remove_leftovers, set_aside
+from utils.lock import FileLock
+from utils.seeding import seed_torch
+from utils.training.checkpoint import load_checkpoint, save_checkpoint
+from utils.training.history import Epoch
+from utils.training.task import Machine, Observer, Outcome, Task
+from utils.training.trainer import Training
+
+_FOLDER = "proxies"
+
+
+@dataclass(frozen=True)
+class ProxyConfig:
+    """What a proxy depends on beside the data."""
+
+    model: str
+    training: TrainingConfig
+    seed: int
+    repeat: int = 0  # of several independent proxies; 0 is the one that features come from
+
+    @property
+    def purpose(self) -> str:
+        """The name of its random numbers."""
+        return f"proxy {self.repeat}"
+
+
+@dataclass(frozen=True, eq=False)
+class Proxy:
+    """A trained network in evaluation mode, and what its training came to."""
+
+    key: str  # digest of all that it depends on
+    network: nets.Network
+    outcome: Outcome
+
+
+def proxy_key(config: ProxyConfig, data: Data, device: torch.device, processes: int = 1) -> str:
+    """A digest of everything that the trained proxy depends on; how often it is tested is not among it."""
+    training = dataclasses.replace(config.training, test_interval=0, test_fraction=1.0)
+    return digest(
+        {
+            "proxy": asdict(dataclasses.replace(config, training=training)),
+            "data": data.fingerprint,
+            "pool": hashlib.sha256(data.pool.numpy().tobytes()).hexdigest(),
+            "torch": torch.__version__,
+            "device": device.type,
+            "processes": processes,
+        }
+    )
+
+
+def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Observer, save_path: Path) -> Proxy:
+    """Train a fresh network on ``data.pool``; or take the one that was trained before.
+
+    A hit gives the network, the observer's state, the history and the seconds of the training that was.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite.
+    """
+    world = machine.world
+    key = proxy_key(config, data, machine.device, world.size)
+    path = save_path / _FOLDER / f"{key}.pt"
+    checkpoint = path.with_suffix(".checkpoint")
+    with world.leading(FileLock(path.with_suffix(".lock"))):
+        world.lead(remove_leftovers, path.parent, key)
+        proxy = _kept(path, key, _fresh_network(config, data), observer, machine)
+        if proxy is None:
+            network = _fresh_network(config, data)
+            machine = dataclasses.replace(machine, checkpoint=checkpoint, on_history=None)
+            proxy = Proxy(key, network, _train(config, network, data, machine, observer))
+            state = {
+                "network": network.state_dict(),
+                "observer": observer.state_dict(),
+                "outcome": asdict(proxy.outcome),
+            }
+            world.lead(save_checkpoint, path, state)
+        checkpoint.unlink(missing_ok=True)
+    proxy.network.eval()
+    return proxy
+
+
+def _fresh_network(config: ProxyConfig, data: Data) -> nets.Network:
+    seed_torch(config.seed, config.purpose, "network")
+    return nets.build(config.model, data.spec.channels, data.spec.num_classes, data.spec.im_size)
+
+
+def _train(config: ProxyConfig, network: nets.Network, data: Data, machine: Machine, observer: Observer) -> Outcome:
+    training = Training(
+        network,
+        Task(data, data.pool),
+        config.training,
+        seed=config.seed,
+        purpose=config.purpose,
+        label=f"proxy {config.model}" + (f" {config.repeat}" if config.repeat else ""),
+        machine=machine,
+        observer=observer,
+    )
+    return training.run()
+
+
+def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machine: Machine) -> Proxy | None:
+    """The proxy in a file, put into ``network``; None where there is none, or one that does not fit."""
+    state = machine.world.lead(load_checkpoint, path, "cpu")
+    if state is None:
+        return None
+    try:
+        values = state["outcome"]
+        outcome = Outcome(**{**values, "history": tuple(Epoch(**row) for row in values["history"])})
+        network.to(machine.device).load_state_dict(state["network"])
+        observer.load_state_dict(state["observer"])
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        machine.world.lead(set_aside, path, f"is not this proxy ({str(error).partition(':')[0]})")
+        return None
+    return Proxy(key, network, outcome)

@@ -1,0 +1,164 @@
+"""From a data set to coresets: the proxy, what the method needs of it, and the selection for every fraction."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+
+from torch import Tensor
+
+from experiments.features_file import load_features, save_features
+from experiments.proxy import Proxy, ProxyConfig, train_proxy
+from experiments.retraining import Timing
+from experiments.selection_inputs import gather
+from methods import make_method
+from methods.deepfool import perturbations
+from methods.features import Features
+from methods.pretrained import pretrained_embeddings
+from methods.select import select_fractions
+from utils.config import ExecutionConfig, SelectionConfig
+from utils.data.batches import Batches
+from utils.data.coreset import Coreset
+from utils.data.load import Data
+from utils.device import finish_queued_work
+from utils.errors import UserError
+from utils.training.evaluation import TEST_BATCH, embed_and_classify
+from utils.training.forgetting_events import ForgettingTrace
+from utils.training.task import Machine
+
+_REPEATS = 10  # independently seeded networks that GraNd averages over
+
+
+class Pipeline:
+    """The selection of one seed; proxy and features are made when the method first asks for them.
+
+    Args:
+        execution: where proxies are cached, features kept or taken from, and how much memory may be used.
+    """
+
+    def __init__(
+        self,
+        config: SelectionConfig,
+        data: Data,
+        seed: int,
+        machine: Machine,
+        execution: ExecutionConfig,
+    ) -> None:
+        self.config, self.data, self.seed, self.machine = config, data, seed, machine
+        self.execution = execution
+        self.images = machine.hold(data.train)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.images_seen: defaultdict[str, int] = defaultdict(int)
+
+    def coresets(self, fractions: Sequence[float]) -> dict[float, Coreset]:
+        """The coreset of each fraction of ``data.pool``; indices are into ``data.train``."""
+        method = make_method(self.config.method, **self.config.options)
+        held_out = self.data.held_out
+        evidence = gather(
+            method,
+            self.data.train.labels[self.data.pool].to(self.machine.device),
+            features=self._pool_features,
+            validation=(lambda: self._features(self.proxy, held_out)) if len(held_out) else None,
+            forgetting=self._forgetting,
+            repeats=self._repeats,
+            perturbations=lambda: self._of_each(self._perturbations, self.data.pool)[0],
+            pretrained=self._pretrained,
+        )
+        with self._timed("selection"):
+            coresets = select_fractions(
+                method,
+                evidence,
+                fractions,
+                balance=self.config.balance,
+                seed=self.seed,
+                memory_budget=self.execution.memory_budget,
+                world=self.machine.world,
+            )
+        pool = self.data.pool.numpy()
+        return {fraction: coreset.mapped(pool) for fraction, coreset in coresets.items()}
+
+    def timing(self) -> Timing:
+        """What the phases so far took, and the images that they saw a second."""
+        speeds = {phase: images / max(self.seconds[phase], 1e-9) for phase, images in self.images_seen.items()}
+        return Timing(dict(self.seconds), speeds)
+
+    @cached_property
+    def proxy(self) -> Proxy:
+        """The network that features, scores and perturbations come from."""
+        return self._train(0, ForgettingTrace(len(self.data.pool)))
+
+    def _train(self, repeat: int, trace: ForgettingTrace) -> Proxy:
+        if self.config.model is None or self.config.proxy is None:
+            raise UserError(f"{self.config.method} needs a trained network beside features; leave --features out")
+        config = ProxyConfig(self.config.model, self.config.proxy, self.seed, repeat)
+        proxy = train_proxy(config, self.data, self.machine, trace, Path(self.execution.save_path))
+        self.seconds["proxy"] += proxy.outcome.seconds
+        self.images_seen["proxy"] += config.training.epochs * len(self.data.pool)
+        return proxy
+
+    def _forgetting(self) -> Tensor:
+        trace = ForgettingTrace(len(self.data.pool))
+        self._train(0, trace)
+        return trace.scores().to(self.machine.device)
+
+    def _repeats(self) -> Iterator[Features]:
+        yield self._features(self.proxy, self.data.pool)
+        for repeat in range(1, _REPEATS):
+            yield self._features(self._train(repeat, ForgettingTrace(len(self.data.pool))), self.data.pool)
+
+    def _pool_features(self) -> Features:
+        """Features of the pool: from the file given, else from the proxy."""
+        if self.execution.features is not None:
+            return load_features(Path(self.execution.features), self.data, self.machine.device)
+        features = self._features(self.proxy, self.data.pool)
+        if self.execution.save_features:
+            name = f"{self.data.spec.name}_{self.config.model}_s{self.seed}_{self.proxy.key[:8]}.npz"
+            path = Path(self.execution.save_path) / "features" / name
+            self.machine.world.lead(save_features, path, features, self.data)
+            print(f"features: {path}", flush=True)
+        return features
+
+    def _pretrained(self) -> Tensor:
+        spec, device = self.data.spec, self.machine.device
+
+        def embed(batches: Batches) -> tuple[Tensor]:
+            return (pretrained_embeddings(batches, spec.mean, spec.std, device),)
+
+        with self._timed("features", len(self.data.pool)):
+            return self._of_each(embed, self.data.pool)[0]
+
+    def _perturbations(self, batches: Batches) -> tuple[Tensor]:
+        return (perturbations(self.proxy.network, batches),)
+
+    def _features(self, proxy: Proxy, indices: Tensor) -> Features:
+        network = proxy.network
+        with self._timed("features", len(indices)):
+            return Features.of(*self._of_each(partial(embed_and_classify, network.embed, network.classifier), indices))
+
+    def _of_each(self, compute: Callable[[Batches], Sequence[Tensor]], indices: Tensor) -> list[Tensor]:
+        """What ``compute`` makes of each of the images, [n, …]; ranks share them out, and all are given everything.
+
+        Raises:
+            UserError: there are more ranks than images.
+        """
+        world, n = self.machine.world, len(indices)
+        if n < world.size:
+            raise UserError(f"{world.size} processes have only {n} images to share; start torchrun with fewer")
+        return [world.gather(part, n) for part in compute(self._batches(indices[world.share(n)]))]
+
+    def _batches(self, indices: Tensor) -> Batches:
+        spec, device, workers = self.data.spec, self.machine.device, self.machine.workers
+        return Batches(self.images, spec, indices, TEST_BATCH, device=device, workers=workers)
+
+    @contextmanager
+    def _timed(self, phase: str, images: int = 0) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        finish_queued_work(self.machine.device)
+        self.seconds[phase] += time.monotonic() - started
+        if images:
+            self.images_seen[phase] += images

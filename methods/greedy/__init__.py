@@ -1,0 +1,1 @@
+"""Greedy maximisation of set functions over pairwise distances."""

@@ -1,0 +1,214 @@
+"""Distances between samples from the factors of their last-layer derivatives, exact and in bounded memory.
+
+Nothing of size n × C(d + 1) or n × n × K is ever built. Gradients, whose products cancel, are summed in float64, and
+a distance that is small beside them is taken again from explicit differences, so that duplicates lie at exactly 0.
+Curvatures, whose differences do not cancel, are compared in the dtype of the embeddings, in which results come too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from methods.features import Features, curvature_coordinates, refuse_overflow
+from methods.greedy.manhattan import add_manhattan
+from utils.tensor_memory import Scratch
+
+_CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
+_VALUES_AT_ONCE = 1 << 20  # of the factors of pairs that are computed again
+_LANES = 8  # values that a processor takes at once; other numbers of coordinates are slow
+_ROUNDING = 1e-13  # of a row's sum, as a share of the norms behind it
+
+
+class Distance(ABC):
+    """A symmetric, non-negative n × n matrix, computed where it is asked for.
+
+    Attributes:
+        n: number of samples.
+        dtype: of the values returned.
+        device: where they are computed.
+        rounding: what rounding may add to the sum of a row.
+        offset: similarities are this less the distance; None: the largest distance.
+    """
+
+    offset: float | None = None
+
+    def __init__(self, n: int, dtype: torch.dtype, device: torch.device, rounding: float) -> None:
+        self.n, self.dtype, self.device, self.rounding = n, dtype, device, rounding
+
+    @property
+    def nbytes(self) -> int:
+        """What the factors take."""
+        return sum(each.nbytes for each in vars(self).values() if isinstance(each, Tensor))
+
+    @abstractmethod
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        """The block at the given indices (int64 [r] and [c], or slices), float64 [r, c].
+
+        It lies in the first of ``scratch``'s two blocks until that is used again; the second is free.
+        """
+
+    def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
+        """The same in memory of its own."""
+        everything = torch.arange(self.n, device=self.device)
+        return self.block(rows, columns, Scratch(len(everything[rows]) * len(everything[columns]), self.device))
+
+    def diagonal(self) -> Tensor:
+        """The distance of every sample to itself, float64 [n]."""
+        return torch.zeros(self.n, dtype=torch.float64, device=self.device)
+
+    def triangle(self, rows_at_once: int, scratch: Scratch, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
+        """Every pair once: bands of rows, each with its distances to all samples from its own first one on.
+
+        Args:
+            rows_at_once: rows in a band.
+            scratch: where the bands are made.
+            roomy: whether there is memory for half a matrix beside it.
+
+        Yields:
+            rows, and float64 [r, n − rows.start], of which the first r columns are symmetric; it lies in ``scratch``.
+        """
+        for start in range(0, self.n, rows_at_once):
+            rows = slice(start, min(start + rows_at_once, self.n))
+            yield rows, symmetric(self.block(rows, slice(start, self.n), scratch))
+
+
+class OuterDistance(Distance):
+    """‖r_i ⊗ v_i − r_j ⊗ v_j‖₂ from the factors r [n, C] and v [n, D], both float64.
+
+    The square is ‖r_i‖²‖v_i‖² + ‖r_j‖²‖v_j‖² − 2⟨r_i, r_j⟩⟨v_i, v_j⟩.
+    """
+
+    def __init__(self, left: Tensor, right: Tensor, dtype: torch.dtype) -> None:
+        self.left, self.right = left, right
+        squares = [torch.linalg.vector_norm(factor, dim=1).square() for factor in (left, right)]  # [n] each
+        self.squared_norms = squares[0] * squares[1]  # [n]
+        refuse_overflow(16 * self.squared_norms.sum())
+        rounding = _ROUNDING * float(self.squared_norms.sqrt().sum())
+        super().__init__(len(left), dtype, left.device, rounding)
+
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        products, other = products_of_factors(self.left, self.right, rows, columns, scratch)
+        norms = torch.add(self.squared_norms[rows, None], self.squared_norms[columns], out=other)  # [r, c]
+        squared = torch.sub(norms, products, alpha=2, out=products)
+        cancelled = (squared < norms.mul_(_CANCELLATION)).nonzero()  # [m, 2]
+        everything = torch.arange(self.n, device=self.device)
+        i, j = everything[rows][cancelled[:, 0]], everything[columns][cancelled[:, 1]]  # [m] each
+        squared[cancelled[:, 0], cancelled[:, 1]] = self._squared_again(i, j)
+        return squared.sqrt_()
+
+    def _squared_again(self, i: Tensor, j: Tensor) -> Tensor:
+        """The squares for pairs (i, j), int64 [m] each, without cancellation, [m]; of a sample to itself 0."""
+        squared = torch.zeros(len(i), dtype=torch.float64, device=self.device)
+        for pairs in (i != j).nonzero()[:, 0].split(max(1, _VALUES_AT_ONCE // self.right.shape[1])):
+            squared[pairs] = self._squared_from_differences(i[pairs], j[pairs])
+        return squared
+
+    def _squared_from_differences(self, i: Tensor, j: Tensor) -> Tensor:
+        """¼(‖Δr‖²‖Σv‖² + ‖Σr‖²‖Δv‖² + 2⟨Δr, Σr⟩⟨Δv, Σv⟩) for pairs (i, j), int64 [m] each, Σ being sums; [m]."""
+        dr, sr = self.left[i] - self.left[j], self.left[i] + self.left[j]
+        dv, sv = self.right[i] - self.right[j], self.right[i] + self.right[j]
+        along = dr.square().sum(dim=1) * sv.square().sum(dim=1)
+        across = sr.square().sum(dim=1) * dv.square().sum(dim=1)
+        mixed = 2 * (dr * sr).sum(dim=1) * (dv * sv).sum(dim=1)
+        return (along + across + mixed).clamp_(min=0) / 4
+
+
+class GradientDistance(OuterDistance):
+    """‖g_i − g_j‖₂ of the per-sample last-layer gradients g = (p − y) ⊗ ẑ."""
+
+    def __init__(self, features: Features) -> None:
+        super().__init__(features.residuals(), features.augmented(), features.embeddings.dtype)
+
+
+class CurvatureDistance(GradientDistance):
+    """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023).
+
+    K holds the ``num_dims`` coordinates of the Hessian diagonal with the largest variance over these samples.
+    """
+
+    def __init__(self, features: Features, eps: float, num_dims: int) -> None:
+        super().__init__(features)
+        h = eps * curvature_coordinates(features, num_dims)  # [n, K]
+        self.rounding += _ROUNDING / 100 * float(h.sum())  # no cancellation in these
+        h = h.to(self.dtype)
+        refuse_overflow(h)
+        self.weighted_curvature = torch.nn.functional.pad(h, (0, -h.shape[1] % _LANES))  # [n, K or a few more]
+
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        h = self.weighted_curvature
+        return add_manhattan(super().block(rows, columns, scratch), h[rows], h[columns])
+
+    def triangle(self, rows_at_once: int, scratch: Scratch, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
+        if not roomy or self.device.type != "cpu":
+            yield from super().triangle(rows_at_once, scratch)
+            return
+        condensed = torch.pdist(self.weighted_curvature, p=1).numpy()  # [n(n − 1)/2], row after row
+        for start in range(0, self.n, rows_at_once):
+            rows = slice(start, min(start + rows_at_once, self.n))
+            band = super().block(rows, slice(start, self.n), scratch)
+            for i, row in enumerate(band.numpy(), start):
+                at = i * (2 * self.n - i - 1) // 2
+                row[i - start + 1 :] += condensed[at : at + self.n - 1 - i]
+            yield rows, symmetric(band)
+
+
+class AdaCoreDistance(OuterDistance):
+    """‖ĝ_i − ĝ_j‖₂ of gradients divided by their Hessian diagonal (AdaCore, Pooladzandi et al. 2022).
+
+    The diagonal is damped factor by factor, ĝ = (p − y) / (s + δ) ⊗ ẑ / (ẑ² + δ) with s = p(1 − p), so that it
+    stays a product of factors.
+    """
+
+    def __init__(self, features: Features, damping: float = 1e-2) -> None:
+        p, v = features.probabilities(), features.augmented()
+        left = features.residuals() / (p * (1 - p) + damping)
+        super().__init__(left, v / (v.square() + damping), features.embeddings.dtype)
+
+
+class CosineDistance(Distance):
+    """½ − ½cos(g_i, g_j); the cosine with a zero gradient counts as 0. One minus it is a similarity."""
+
+    offset = 1.0
+
+    def __init__(self, features: Features) -> None:
+        n, z = len(features), features.embeddings
+        super().__init__(n, z.dtype, z.device, _ROUNDING * n)
+        self.left, self.right = directions(features.residuals()), directions(features.augmented())
+
+    def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        cosine, _ = products_of_factors(self.left, self.right, rows, columns, scratch)
+        return cosine.neg_().add_(1).clamp_(min=0).div_(2)
+
+    def diagonal(self) -> Tensor:
+        return torch.where(self.left.any(dim=1), 0.0, 0.5).double()
+
+
+def products_of_factors(
+    left: Tensor, right: Tensor, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch
+) -> tuple[Tensor, Tensor]:
+    """⟨l_i, l_j⟩⟨r_i, r_j⟩ in the first of ``scratch``'s blocks, and the second, which is free; [r, c] each.
+
+    Args:
+        left: l, float64 [n, C], right: r, float64 [n, D].
+    """
+    products, free = scratch.pair(len(left[rows]), len(left[columns]))
+    torch.mm(right[rows], right[columns].T, out=products)
+    products *= torch.mm(left[rows], left[columns].T, out=free)
+    return products, free
+
+
+def directions(vectors: Tensor) -> Tensor:
+    """``vectors`` [n, d] at length 1, whatever their size; a zero stays one."""
+    largest = vectors.abs().amax(dim=1, keepdim=True)  # [n, 1]
+    return torch.nn.functional.normalize(vectors / largest.clamp(min=torch.finfo(vectors.dtype).tiny))
+
+
+def symmetric(band: Tensor) -> Tensor:
+    """``band`` [r, c] with the lower triangle of its first r columns mirrored, in place, from the upper one."""
+    square = band[:, : len(band)]  # [r, r]
+    square.copy_(square.triu() + square.triu(1).T)
+    return band

@@ -1,0 +1,163 @@
+"""Greedy optimisers: pick after pick, the sample with the largest marginal gain, the lowest index on ties.
+
+They see a set function only through ``gains``, ``all_gains``, ``add`` and ``tolerance`` (set_functions.py).
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from operator import itemgetter
+
+import numpy as np
+import torch
+
+from methods.greedy.set_functions import SetFunction
+from utils.seeding import derive_seed
+from utils.threads import small_steps
+
+_DELTA = 0.1  # stochastic greedy's failure probability: it samples n/k · ln(1/δ) candidates a pick
+_ACCEPTANCE = 0.9  # approximate-lazy greedy takes a fresh gain of this share of the next bound
+
+
+@dataclass(frozen=True, eq=False)
+class Picks:
+    """Ranking and gains: local indices int64 [k] in the order picked, what each added float64 [k], weights [k]."""
+
+    indices: np.ndarray
+    gains: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+
+def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+    """Every gain anew for every pick: on an accelerator one pass, and the reference for the others."""
+    picked: list[int] = []
+    gains: list[float] = []
+    available = torch.ones(function.n, dtype=torch.bool, device=function.device)
+    for _ in range(budget):
+        current = function.all_gains().masked_fill_(~available, -math.inf)
+        pick = int((current >= current.max() - function.tolerance).to(torch.int8).argmax())
+        _take(function, pick, float(current[pick]), picked, gains)
+        available[pick] = False
+    return _picks(picked, gains)
+
+
+def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+    """The picks of naive greedy on a submodular function, whose gains only fall (Minoux 1978).
+
+    Old gains are upper bounds: only candidates whose bound reaches the best fresh gain are evaluated, twice as
+    many at a time the longer a pick takes.
+    """
+    picked: list[int] = []
+    gains: list[float] = []
+    bounds = _Bounds(function, picked)
+    for _ in range(budget):
+        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew in one pass
+            bounds = _Bounds(function, picked)
+        fresh: list[tuple[float, int]] = []
+        threshold, width = -math.inf, function.matrix.batch
+        while stale := bounds.pop(threshold, width):
+            fresh += _evaluate(function, [j for _, j in stale])
+            threshold = max(fresh)[0] - function.tolerance
+            width = min(2 * width, function.matrix.rows_at_once)
+        gain, pick = min((each for each in fresh if each[0] >= threshold), key=itemgetter(1))
+        bounds.push(each for each in fresh if each[1] != pick)
+        _take(function, pick, gain, picked, gains)
+    return _picks(picked, gains)
+
+
+def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+    """The best of a random n/k · ln(1/δ) candidates at each pick (Mirzasoleiman et al. 2015)."""
+    picked: list[int] = []
+    gains: list[float] = []
+    random = np.random.default_rng(derive_seed(seed, "stochastic greedy"))
+    available = np.ones(function.n, dtype=bool)
+    size = math.ceil(function.n / max(budget, 1) * math.log(1 / _DELTA))
+    for _ in range(budget):
+        left = np.flatnonzero(available)
+        sample = np.sort(random.choice(left, size=min(size, len(left)), replace=False))
+        current = np.array(_evaluate(function, sample.tolist()))[:, 0]
+        pick = int(sample[current >= current.max() - function.tolerance][0])
+        _take(function, pick, float(current[sample == pick][0]), picked, gains)
+        available[pick] = False
+    return _picks(picked, gains)
+
+
+def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+    """Lazy greedy that takes a candidate whose fresh gain is at least 0.9 of the next bound.
+
+    Where the bound is not positive there is no share of it to reach: the candidate must reach the bound.
+    """
+    picked: list[int] = []
+    gains: list[float] = []
+    bounds = _Bounds(function, picked)
+    for _ in range(budget):
+        if len(picked) == 1:  # the first pick lowers nearly every gain: all anew in one pass
+            bounds = _Bounds(function, picked)
+        while True:
+            tied = bounds.pop(bounds.highest() - function.tolerance)
+            j = min(j for _, j in tied)
+            bounds.push(each for each in tied if each[1] != j)
+            (evaluated,) = _evaluate(function, [j])
+            gain, bound = evaluated[0], bounds.highest()
+            if gain >= (_ACCEPTANCE * bound if bound > 0 else bound) - function.tolerance:
+                break
+            bounds.push([evaluated])
+        _take(function, j, gain, picked, gains)
+    return _picks(picked, gains)
+
+
+Greedy = Callable[[SetFunction, int, int], Picks]
+GREEDIES: dict[str, Greedy] = {
+    "NaiveGreedy": naive_greedy,
+    "LazyGreedy": lazy_greedy,
+    "StochasticGreedy": stochastic_greedy,
+    "ApproximateLazyGreedy": approximate_lazy_greedy,
+}
+
+
+class _Bounds:
+    """Candidates by the last gain (gain, j) known of each, which bounds the next one; the highest come first."""
+
+    def __init__(self, function: SetFunction, picked: list[int]) -> None:
+        self.heap = [(-gain, j) for j, gain in enumerate(function.all_gains().tolist()) if j not in picked]
+        heapq.heapify(self.heap)
+
+    def highest(self) -> float:
+        """The largest bound; of no candidates −∞."""
+        return -self.heap[0][0] if self.heap else -math.inf
+
+    def pop(self, least: float, count: int | None = None) -> list[tuple[float, int]]:
+        """Take out the candidates, at most ``count``, whose bound is at least ``least``."""
+        taken: list[tuple[float, int]] = []
+        while self.heap and -self.heap[0][0] >= least and len(taken) != count:
+            negative, j = heapq.heappop(self.heap)
+            taken.append((-negative, j))
+        return taken
+
+    def push(self, evaluated: Iterable[tuple[float, int]]) -> None:
+        """Put candidates back with new bounds."""
+        for gain, j in evaluated:
+            heapq.heappush(self.heap, (-gain, j))
+
+
+def _evaluate(function: SetFunction, candidates: list[int]) -> list[tuple[float, int]]:
+    """The gain now of each of ``candidates``, (gain, j)."""
+    groups = torch.tensor(candidates, device=function.device).split(function.matrix.rows_at_once)
+    held = function.matrix.held is not None
+    with small_steps(len(candidates) * function.n) if held else nullcontext():
+        gains = [gain for group in groups for gain in function.gains(group).tolist()]
+    return list(zip(gains, candidates, strict=True))
+
+
+def _take(function: SetFunction, pick: int, gain: float, picked: list[int], gains: list[float]) -> None:
+    function.add(pick)
+    picked.append(pick)
+    gains.append(gain)
+
+
+def _picks(picked: list[int], gains: list[float]) -> Picks:
+    return Picks(np.array(picked, dtype=np.int64), np.array(gains, dtype=np.float64))

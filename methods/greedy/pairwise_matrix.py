@@ -1,0 +1,128 @@
+"""A pairwise matrix within a memory budget: held whole where it fits, else its rows computed on demand."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from methods.features import refuse_overflow
+from methods.greedy.distances import Distance
+from utils.memory import free_memory
+from utils.tensor_memory import Scratch, empty
+
+_DEFAULT_SHARE = 0.5  # of the free memory
+_WORKING_COPIES = 4  # float64 temporaries of a block that computing it takes
+_LEAST_BAND, _CPU_BAND, _BAND = 8, 256, 2048  # rows computed at once: on a CPU few enough for its cache
+_HELD_BAND = 32  # the same, at least, of a matrix that is held
+
+
+class PairwiseMatrix:
+    """The rows of a symmetric n × n ``Distance``, the same to rounding whether held or computed again.
+
+    Args:
+        distance: what computes the matrix.
+        memory_budget: bytes it may take beyond its inputs; None: half of what is free on its device.
+
+    Attributes:
+        held: the matrix [n, n] where the budget allows, else None.
+        sums: of each row, float64 [n], before any rounding to ``dtype``.
+        maximum: the largest value.
+        rows_at_once: how many rows may be asked for at once.
+        batch: how many are worth asking for where one may do: computing them costs a pass over the factors.
+        room: bytes that its users may take to keep what they need of rows computed on demand.
+
+    Raises:
+        UserError: distances that overflow their dtype.
+    """
+
+    def __init__(self, distance: Distance, memory_budget: int | None = None) -> None:
+        self.distance = distance
+        self.n, self.device, self.dtype = distance.n, distance.device, distance.dtype
+        left = max(0, allowance(memory_budget, self.device) - distance.nbytes)
+        roomy = roomy_bytes(self.n, self.dtype) <= left
+        row_bytes = max(self.n * self.dtype.itemsize, 1)
+        band_row_bytes = row_bytes + _WORKING_COPIES * 8 * self.n
+        self.held: Tensor | None = None
+        if held_bytes(self.n, self.dtype) <= left:
+            self.held = empty(self.n, self.n, dtype=self.dtype, device=self.device)
+            spare, self.room = left - self.held.nbytes - roomy * condensed_bytes(self.n, self.dtype), 0
+        else:
+            spare, self.room = left // 8, left // 4 * 3
+        band = _CPU_BAND if self.device.type == "cpu" else _BAND
+        self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
+        self.batch = 16 if self.held is None else 4
+        self.scratch = Scratch(self.rows_at_once * self.n, self.device)
+        self.buffer = empty(self.rows_at_once, self.n, dtype=self.dtype, device=self.device)
+        self.sums, self.maximum = self._survey(roomy)
+
+    def rows(self, indices: Tensor) -> Tensor:
+        """The rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, n], in memory that the next call reuses."""
+        found = self.buffer[: len(indices)]
+        if self.held is not None:
+            return torch.index_select(self.held, 0, indices, out=found)
+        return found.copy_(self.distance.block(indices, slice(0, self.n), self.scratch))
+
+    def row(self, i: int) -> Tensor:
+        """One row, [n], in memory of its own."""
+        return self.rows(torch.tensor([i], device=self.device))[0].clone()
+
+    def sums_of(self, rows: Tensor) -> Tensor:
+        """Σ_i of each of ``rows`` [m, n], m ≤ ``rows_at_once``, float64 [m]."""
+        if self.device.type == "cpu" and rows.dtype != torch.float64:
+            rows = self.scratch.pair(*rows.shape)[0].copy_(rows)  # faster than widening within the sum
+        return rows.sum(dim=1, dtype=torch.float64)
+
+    def sums_of_minima(self, limits: Tensor) -> Tensor:
+        """Σ_i min(limit_i, D_ij) for every j, float64 [n], each pair taken once; ``limits`` is [n]."""
+        if self.held is not None:
+            bands = self.held.split(self.rows_at_once)
+            minima = (torch.minimum(band, limits, out=self.buffer[: len(band)]) for band in bands)
+            return torch.cat([self.sums_of(each) for each in minima])
+        sums, limits = torch.zeros_like(self.sums), limits.double()
+        for rows, band in self.distance.triangle(self.rows_at_once, self.scratch):
+            rounded = self.buffer.view(-1)[: band.numel()].view(band.shape)  # [r, n − rows.start]
+            band.copy_(rounded.copy_(band))
+            _, least = self.scratch.pair(*band.shape)
+            sums[rows.stop :] += torch.minimum(band, limits[rows, None], out=least)[:, len(band) :].sum(dim=0)
+            sums[rows] += torch.minimum(band, limits[rows.start :], out=least).sum(dim=1)
+        return sums
+
+    def offset(self) -> float:
+        """What similarities are less distances: the distance's own offset, or its maximum."""
+        return self.maximum if self.distance.offset is None else self.distance.offset
+
+    def _survey(self, roomy: bool) -> tuple[Tensor, float]:
+        """The sums of the rows and the maximum, each pair computed once; ``held`` is filled on the way."""
+        sums = torch.zeros(self.n, dtype=torch.float64, device=self.device)
+        maximum = torch.zeros((), dtype=torch.float64, device=self.device)
+        for rows, band in self.distance.triangle(self.rows_at_once, self.scratch, roomy):
+            beyond = band[:, len(band) :]  # [r, n − rows.stop]
+            sums[rows] += band.sum(dim=1)
+            sums[rows.stop :] += beyond.sum(dim=0)
+            maximum = torch.maximum(maximum, band.amax())
+            if self.held is not None:
+                self.held[rows, rows.start :] = band
+                self.held[rows.stop :, rows] = self.held[rows, rows.stop :].T
+        refuse_overflow(sums)
+        refuse_overflow(maximum.to(self.dtype))
+        return sums, float(maximum)
+
+
+def allowance(memory_budget: int | None, device: torch.device) -> int:
+    """The budget in bytes; by default half of what is free on ``device``."""
+    return int(_DEFAULT_SHARE * free_memory(device) if memory_budget is None else memory_budget)
+
+
+def held_bytes(n: int, dtype: torch.dtype) -> int:
+    """What it takes beside the factors to hold an n × n matrix: itself, and a band of rows in the making."""
+    return n * n * dtype.itemsize + min(n, _HELD_BAND) * n * (dtype.itemsize + 8 * _WORKING_COPIES)
+
+
+def roomy_bytes(n: int, dtype: torch.dtype) -> int:
+    """What it takes to hold one and to make it the fast way, from a condensed triangle."""
+    return held_bytes(n, dtype) + condensed_bytes(n, dtype)
+
+
+def condensed_bytes(n: int, dtype: torch.dtype) -> int:
+    """Of a triangle."""
+    return n * n // 2 * dtype.itemsize

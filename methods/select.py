@@ -1,0 +1,136 @@
+"""How many samples each class gives, and the selection class by class or over everything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+from torch import Tensor
+
+from methods.base import Context, Evidence, Method
+from methods.greedy.optimizers import Picks
+from utils.data.coreset import Coreset
+from utils.distributed import ALONE, World
+from utils.errors import UserError
+from utils.seeding import derive_seed
+
+
+def budgets_for(labels: Tensor, fraction: float, balance: bool) -> dict[int, int]:
+    """Samples to pick from each class present (balanced), or {-1: samples to pick over all}.
+
+    Args:
+        labels: int64 [n].
+        fraction: in (0, 1]; a class of n_c samples gives round(fraction · n_c).
+
+    Raises:
+        UserError: a fraction outside (0, 1], or one that leaves a class with nothing (names the smallest
+            that works).
+    """
+    if not (isinstance(fraction, Real) and 0 < fraction <= 1):
+        raise UserError(f"fraction {fraction} is outside (0, 1]; 0.1 keeps one sample in ten")
+    if not len(labels):
+        raise UserError("there are no samples to select from")
+    if balance:
+        classes, counts = labels.unique(return_counts=True)
+        sizes = dict(zip(classes.tolist(), counts.tolist(), strict=True))
+    else:
+        sizes = {-1: len(labels)}
+    budgets = {label: round(fraction * size) for label, size in sizes.items()}
+    if min(budgets.values()) == 0:
+        label = min(sizes, key=lambda key: sizes[key])
+        whose = "the data set" if label == -1 else f"class {label}"
+        raise UserError(
+            f"fraction {fraction:g} gives none of the {sizes[label]} samples of {whose}; "
+            f"the smallest that works is {smallest_fraction(sizes[label]):g}"
+        )
+    return budgets
+
+
+def smallest_fraction(size: int) -> float:
+    """The smallest fraction of four digits at which ``size`` samples give one."""
+    digits = 4 + math.ceil(math.log10(size))
+    step = 10.0**-digits
+    fraction = round(math.ceil(0.5 / size / step) * step, digits)
+    return fraction if round(fraction * size) >= 1 else round(fraction + step, digits)
+
+
+def select(
+    method: Method,
+    evidence: Evidence,
+    fraction: float,
+    *,
+    balance: bool = True,
+    seed: int = 0,
+    memory_budget: int | None = None,
+    world: World = ALONE,
+) -> Coreset:
+    """The coreset of ``fraction`` of the samples in ``evidence``; balanced, class after class.
+
+    Args:
+        world: the ranks that share the classes out; what is not balanced the first one selects.
+    """
+    budgets = budgets_for(evidence.labels, fraction, balance)
+    device = evidence.labels.device if evidence.features is None else evidence.features.embeddings.device
+    context = Context(seed, device, memory_budget)
+    if not balance:
+        return _joined([np.arange(len(evidence))], [world.lead(method.pick, evidence, budgets[-1], context)])
+    counts = evidence.labels.unique(return_counts=True)[1].tolist()
+    members = dict(zip(budgets, evidence.labels.argsort(stable=True).split(counts), strict=True))
+    labels = list(budgets)
+    mine = [labels[place] for place in world.deal([len(members[label]) for label in labels])]
+    picks = method.pick_classes(
+        (evidence.subset(members[label], label) for label in mine),
+        [budgets[label] for label in mine],
+        [context.with_seed(derive_seed(seed, "class", label)) for label in mine],
+    )
+    picks_of: dict[int, Picks] = {}
+    for part in world.collect(dict(zip(mine, picks, strict=True))):
+        picks_of |= part
+    return _joined([members[label].cpu().numpy() for label in labels], [picks_of[label] for label in labels])
+
+
+def select_fractions(
+    method: Method,
+    evidence: Evidence,
+    fractions: Sequence[float],
+    *,
+    balance: bool = True,
+    seed: int = 0,
+    memory_budget: int | None = None,
+    world: World = ALONE,
+) -> dict[float, Coreset]:
+    """The coreset of each fraction; one selection serves them all where the method's picks are nested."""
+
+    def of(fraction: float) -> Coreset:
+        return select(method, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget, world=world)
+
+    if not method.nested:
+        return {fraction: of(fraction) for fraction in fractions}
+    largest = of(max(fractions))
+    return {fraction: prefix(largest, evidence.labels, fraction, balance) for fraction in fractions}
+
+
+def prefix(coreset: Coreset, labels: Tensor, fraction: float, balance: bool) -> Coreset:
+    """The first picks of a larger coreset: of each class, or of all, as many as ``fraction`` asks for.
+
+    Args:
+        labels: int64 [n] of the whole data set.
+    """
+    budgets = budgets_for(labels, fraction, balance)
+    if not balance:
+        return coreset.at(np.arange(budgets[-1]))
+    picked = labels.cpu().numpy()[coreset.indices]  # [k]
+    return coreset.at(np.concatenate([np.flatnonzero(picked == label)[:budget] for label, budget in budgets.items()]))
+
+
+def _joined(members: list[np.ndarray], picks: list[Picks]) -> Coreset:
+    indices = np.concatenate([at[each.indices] for at, each in zip(members, picks, strict=True)])
+    weights = [each.weights for each in picks if each.weights is not None]
+    gains = [each.gains for each in picks if each.gains is not None]
+    return Coreset(
+        indices,
+        np.concatenate(weights) if len(weights) == len(picks) else None,
+        np.concatenate(gains) if len(gains) == len(picks) else None,
+    )

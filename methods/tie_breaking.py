@@ -1,0 +1,32 @@
+"""Which of several equal values wins: the lowest index, whatever rounding makes of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from methods.greedy.set_functions import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
+
+
+def first_highest(values: Tensor, scale: Tensor | float = 0.0) -> int:
+    """The lowest index among the values, floating [n], that equal the highest to rounding.
+
+    Args:
+        scale: the size of the sums that the values are differences of; their rounding is a share of it.
+    """
+    best = values.max()
+    tolerance = RELATIVE_TOLERANCE * best.abs() + ABSOLUTE_TOLERANCE * scale
+    return int((values >= best - tolerance).to(torch.int8).argmax())
+
+
+def ranking(scores: Tensor) -> Tensor:
+    """The indices of ``scores``, floating [n], from the highest down, int64 [n]; equal ones in index order.
+
+    Neighbours in the ranking count as equal where they differ by less than a 1e-9 of the smaller.
+    """
+    n = len(scores)
+    values, order = scores.sort(descending=True, stable=True)
+    above, below = values[:-1], values[1:]
+    falls = above - below > RELATIVE_TOLERANCE * torch.minimum(above.abs(), below.abs())  # [n - 1]
+    group = torch.nn.functional.pad(falls.cumsum(dim=0), (1, 0))[:n]  # [n]
+    return (group * n + order).sort().values % max(n, 1)

@@ -1,0 +1,147 @@
+"""The cache of proxies: its key leaves nothing out, and a hit is what the training would have given."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_data import make_data
+
+from experiments.proxy import Proxy, ProxyConfig, proxy_key, train_proxy
+from utils.config import OptimizerConfig, SchedulerConfig, TrainingConfig
+from utils.training.forgetting_events import ForgettingTrace
+from utils.training.task import Machine
+from utils.training.trainer import Training
+
+CPU = torch.device("cpu")
+DATA = make_data()
+TRAINING = TrainingConfig(
+    epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05), scheduler=SchedulerConfig(), augment=False
+)
+CONFIG = ProxyConfig("MLP", TRAINING, seed=0)
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    return value + "X" if isinstance(value, str) else value + 1
+
+
+def variants(value: Any, path: str = "") -> list[tuple[str, Any]]:
+    """Every copy of a dataclass with one field, at any depth, changed."""
+    found: list[tuple[str, Any]] = []
+    for field in dataclasses.fields(value):
+        part, name = getattr(value, field.name), f"{path}{field.name}"
+        inner = variants(part, f"{name}.") if dataclasses.is_dataclass(part) else [(name, changed(part))]
+        found += [(where, replace(value, **{field.name: each})) for where, each in inner]
+    return found
+
+
+WITHOUT_SCHEDULE = ("training.scheduler", replace(CONFIG, training=replace(TRAINING, scheduler=None)))
+
+
+@pytest.mark.parametrize(("name", "config"), [*variants(CONFIG), WITHOUT_SCHEDULE])
+def test_every_setting_but_the_tests_is_in_the_key(name, config):
+    same = proxy_key(config, DATA, CPU) == proxy_key(CONFIG, DATA, CPU)
+    assert same == name.startswith("training.test_")
+
+
+def test_the_key_has_the_data_the_machine_and_torch(monkeypatch):
+    keys = [
+        proxy_key(CONFIG, DATA, CPU),
+        proxy_key(CONFIG, replace(DATA, fingerprint="other"), CPU),
+        proxy_key(CONFIG, replace(DATA, pool=DATA.pool[:-1]), CPU),
+        proxy_key(CONFIG, replace(DATA, pool=DATA.pool.flip(0)), CPU),
+        proxy_key(CONFIG, DATA, torch.device("cuda")),
+        proxy_key(CONFIG, DATA, CPU, processes=2),
+    ]
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    keys.append(proxy_key(CONFIG, DATA, CPU))
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The label of every training that is run from now on."""
+    labels: list[str] = []
+    run = Training.run
+
+    def counted(self: Training) -> Any:
+        labels.append(self.label)
+        return run(self)
+
+    monkeypatch.setattr(Training, "run", counted)
+    return labels
+
+
+def train(folder: Path, config: ProxyConfig = CONFIG) -> tuple[Proxy, ForgettingTrace]:
+    trace = ForgettingTrace(len(DATA.pool))
+    return train_proxy(config, DATA, Machine(CPU), trace, folder), trace
+
+
+def assert_same(one: tuple[Proxy, ForgettingTrace], other: tuple[Proxy, ForgettingTrace]) -> None:
+    torch.testing.assert_close(one[0].network.state_dict(), other[0].network.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(one[1].state_dict(), other[1].state_dict(), rtol=0, atol=0)
+    assert one[0].outcome.history == other[0].outcome.history
+    assert one[0].key == other[0].key
+    assert not one[0].network.training
+    assert not other[0].network.training
+
+
+def test_a_hit_gives_all_that_the_training_gave(tmp_path, trainings):
+    missed, hit = train(tmp_path), train(tmp_path)
+    assert trainings == ["proxy MLP"]
+    assert_same(missed, hit)
+    assert missed[0].outcome == hit[0].outcome
+    assert missed[1].scores().isfinite().any()
+
+
+def test_other_settings_are_other_proxies(tmp_path, trainings):
+    networks = [train(tmp_path, replace(CONFIG, repeat=repeat))[0].network for repeat in (0, 1)]
+    assert trainings == ["proxy MLP", "proxy MLP 1"]
+    assert not torch.equal(networks[0].classifier.weight, networks[1].classifier.weight)
+
+
+@pytest.mark.parametrize("damage", [lambda file: file[:-7], lambda file: file[:200] + b"?" + file[201:], lambda _: b""])
+def test_a_damaged_file_is_set_aside_and_trained_again(tmp_path, trainings, capsys, damage):
+    sound = train(tmp_path)
+    (path,) = (tmp_path / "proxies").glob("*.pt")
+    path.write_bytes(damage(path.read_bytes()))
+    again = train(tmp_path)
+    assert len(trainings) == 2
+    assert_same(sound, again)
+    assert f"set aside as {path.name}.damaged" in capsys.readouterr().err
+    assert_same(sound, train(tmp_path))
+    assert len(trainings) == 2
+
+
+def test_a_sound_file_of_another_proxy_is_no_hit(tmp_path, trainings):
+    sound = train(tmp_path)
+    other = train(tmp_path, replace(CONFIG, model="ConvNet"))
+    path = {proxy.key: tmp_path / "proxies" / f"{proxy.key}.pt" for proxy, _ in (sound, other)}
+    path[other[0].key].replace(path[sound[0].key])
+    assert_same(sound, train(tmp_path))
+    assert trainings == ["proxy MLP", "proxy ConvNet", "proxy MLP"]
+
+
+def test_two_that_want_the_same_proxy_train_it_once(tmp_path, trainings):
+    results: list[tuple[Proxy, ForgettingTrace]] = []
+    threads = [threading.Thread(target=lambda: results.append(train(tmp_path))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(trainings) == 1
+    assert_same(results[0], results[1])
+    assert_same(results[0], results[2])
+
+
+def test_nothing_else_is_left_in_the_folder(tmp_path):
+    proxy, _ = train(tmp_path)
+    assert {path.name for path in (tmp_path / "proxies").iterdir()} == {f"{proxy.key}.pt", f"{proxy.key}.lock"}

@@ -1,0 +1,97 @@
+import pytest
+import torch
+from method_problems import problem
+
+from experiments.selection_inputs import gather
+from methods import METHODS, make_method
+from methods.base import Need
+from methods.grand import mean_gradient_norms
+from utils.errors import UserError
+
+FEATURES = problem(n=12).features
+HELD_OUT = problem(n=5, seed=1).features
+
+
+def gathered(name, **options):
+    """The evidence for a method, and which of the callables were called for it."""
+    called = []
+
+    def source(name, value):
+        def compute():
+            called.append(name)
+            return value
+
+        return compute
+
+    evidence = gather(
+        make_method(name, **options),
+        FEATURES.labels,
+        features=source("features", FEATURES),
+        forgetting=source("forgetting", torch.arange(12.0)),
+        repeats=source("repeats", [FEATURES, FEATURES]),
+        perturbations=source("perturbations", torch.ones(12)),
+        pretrained=source("pretrained", torch.zeros(12, 2)),
+        validation=source("validation", HELD_OUT),
+    )
+    return evidence, called
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("Uniform", {}, []),
+        ("Full", {}, []),
+        *((name, {}, ["features"]) for name in ("LCMat", "Submodular", "AdaCore", "Craig", "Herding", "Uncertainty")),
+        *((name, {}, ["features"]) for name in ("ContextualDiversity", "kCenterGreedy", "Cal")),
+        *((name, {}, ["features", "validation"]) for name in ("GradMatch", "Glister")),
+        ("Forgetting", {}, ["forgetting"]),
+        ("GraNd", {}, ["repeats"]),
+        ("DeepFool", {}, ["perturbations"]),
+        ("kCenterGreedy", {"pretrained": True}, ["pretrained"]),
+        ("Cal", {"pretrained": True}, ["features", "pretrained"]),
+    ],
+)
+def test_only_what_a_method_needs_is_computed(name, options, expected):
+    evidence, called = gathered(name, **options)
+    assert sorted(called) == expected
+    assert (evidence.features is not None) == ("features" in expected)
+    assert (evidence.validation is not None) == ("validation" in expected)
+    assert (evidence.pretrained is not None) == ("pretrained" in expected)
+    assert (evidence.scores is not None) == bool({"forgetting", "repeats", "perturbations"} & set(expected))
+
+
+def test_scores_are_what_their_source_gave():
+    assert gathered("Forgetting")[0].scores.tolist() == list(range(12))
+    assert gathered("DeepFool")[0].scores.tolist() == [1.0] * 12
+    torch.testing.assert_close(gathered("GraNd")[0].scores, mean_gradient_norms([FEATURES]))
+
+
+def test_without_held_out_samples_there_is_no_validation():
+    evidence = gather(
+        make_method("Glister"),
+        FEATURES.labels,
+        features=lambda: FEATURES,
+        forgetting=lambda: torch.zeros(12),
+        repeats=list,
+        perturbations=lambda: torch.zeros(12),
+    )
+    assert evidence.validation is None
+
+
+def test_scores_of_another_length_are_refused():
+    with pytest.raises(UserError, match="one number for each of the 12 samples"):
+        gather(
+            make_method("Forgetting"),
+            FEATURES.labels,
+            features=lambda: FEATURES,
+            forgetting=lambda: torch.zeros(11),
+            repeats=list,
+            perturbations=lambda: torch.zeros(12),
+        )
+
+
+def test_every_method_declares_its_source_and_its_needs():
+    for method in METHODS.values():
+        assert method.source
+        assert set(method().needs) <= set(Need)
+    assert [name for name, method in METHODS.items() if method.embeddings_only] == ["kCenterGreedy"]

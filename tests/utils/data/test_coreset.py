@@ -1,0 +1,136 @@
+"""The coreset as a value: it validates itself, stays as it is, and travels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from methods import Coreset, select_coreset
+from methods.select import budgets_for, prefix, smallest_fraction
+from utils.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("indices", "weights", "said"),
+    [
+        ([0, 1, 1], None, "unique"),
+        ([-1, 2], None, "start at 0"),
+        ([0.5, 1.0], None, "integers"),
+        ([[0, 1]], None, "one row"),
+        ([0, 1], [1.0], "one for each"),
+        ([0, 1], [1.0, -1.0], "non-negative"),
+        ([0, 1], [1.0, np.inf], "finite"),
+    ],
+)
+def test_what_is_no_coreset_is_refused(indices, weights, said):
+    with pytest.raises(UserError, match=said):
+        Coreset(np.array(indices), None if weights is None else np.array(weights))
+
+
+def test_it_is_immutable_and_a_copy():
+    indices = np.array([3, 1])
+    coreset = Coreset(indices, np.array([1, 2]))
+    indices[0] = 9
+    assert coreset.indices.tolist() == [3, 1]
+    assert coreset.indices.dtype == np.int64
+    assert coreset.weights.dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        coreset.indices[0] = 5
+    with pytest.raises(AttributeError):
+        coreset.indices = indices
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 0.0]])
+def test_saved_and_loaded_it_is_the_same(tmp_path, weights):
+    coreset = Coreset(np.array([5, 0, 3]), None if weights is None else np.array(weights))
+    coreset.save(tmp_path / "coreset.npz")
+    loaded = Coreset.load(tmp_path / "coreset.npz")
+    assert np.array_equal(loaded.indices, coreset.indices)
+    assert (loaded.weights is None) == (weights is None)
+    with np.load(tmp_path / "coreset.npz", allow_pickle=False) as archive:
+        assert set(archive.files) == {"indices"} | ({"weights"} if weights else set())
+
+
+def test_budgets_are_rounded_class_by_class_or_over_all():
+    labels = torch.tensor([0] * 10 + [1] * 25 + [3] * 7)
+    assert budgets_for(labels, 0.3, True) == {0: 3, 1: 8, 3: 2}
+    assert budgets_for(labels, 0.3, False) == {-1: 13}
+    assert budgets_for(labels, 1.0, True) == {0: 10, 1: 25, 3: 7}
+
+
+@pytest.mark.parametrize("size", [*range(1, 40), 73, 500, 732, 1300, 5000, 49_999, 1_281_167])
+def test_the_smallest_fraction_named_works_and_is_hardly_too_large(size):
+    smallest = smallest_fraction(size)
+    assert round(smallest * size) == 1
+    assert round(0.99 * smallest * size) == 0 or size == 1
+
+
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize("method", ["LCMat", "Submodular", "Herding", "Uncertainty"])
+def test_a_smaller_fraction_is_a_prefix_of_a_larger_one(method, balance):
+    random = torch.Generator().manual_seed(0)
+    z, f = torch.randn(60, 5, generator=random), torch.randn(60, 3, generator=random)
+    y = torch.arange(60) % 3
+    features = {"embeddings": z, "logits": f, "labels": y, "balance": balance}
+    large, small = (select_coreset(method, **features, fraction=fraction) for fraction in (0.5, 0.2))
+    assert np.array_equal(prefix(large, y, 0.2, balance).indices, small.indices)
+
+
+def test_every_form_of_input_gives_the_same_and_is_left_alone():
+    random = np.random.default_rng(0)
+    z, f = random.normal(size=(40, 6)), random.normal(size=(40, 4))
+    y = np.arange(40) % 4
+    expected = select_coreset("LCMat", embeddings=z, logits=f, labels=y, fraction=0.3).indices
+    frozen = z.copy()
+    frozen.setflags(write=False)
+    forms = [
+        (torch.tensor(z), torch.tensor(f), torch.tensor(y, dtype=torch.int32)),
+        (frozen, f, y.astype(np.uint8)),
+        (z.tolist(), f.tolist(), y.tolist()),
+        (np.asfortranarray(z), f[::-1][::-1], y),
+        (torch.tensor(z, requires_grad=True), torch.tensor(f), y),
+    ]
+    for embeddings, logits, labels in forms:
+        found = select_coreset("LCMat", embeddings=embeddings, logits=logits, labels=labels, fraction=0.3)
+        assert np.array_equal(found.indices, expected)
+    assert np.array_equal(frozen, z)
+    half = select_coreset("lcmat", embeddings=z.astype(np.float16), logits=f.astype(np.float16), labels=y, fraction=0.3)
+    assert len(half) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"embeddings": np.full((6, 2), np.nan)}, "NaN"),
+        ({"logits": np.full((6, 2), np.inf)}, "NaN or infinite"),
+        ({"labels": np.zeros(5, dtype=int)}, "differ in length"),
+        ({"labels": np.full(6, 2)}, "no logit"),
+        ({"labels": np.zeros(6)}, "integers"),
+        ({"embeddings": np.zeros((6, 2), dtype=int)}, "floating-point"),
+        ({"fraction": 0.0}, "outside"),
+        ({"fraction": 0.01}, "smallest that works"),
+        ({"method": "LCMap"}, "LCMat"),
+        ({"epsilon": 1.0}, "no option 'epsilon'"),
+        ({"eps": -1.0}, "eps"),
+        ({"num_dims": 0}, "num_dims"),
+        ({"greedy": "Quick"}, "LazyGreedy"),
+        ({"embeddings": np.full((6, 2), 1e200)}, "too large"),
+        ({"method": "Forgetting"}, "training trace"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(changes, said):
+    given = {"method": "LCMat", "embeddings": np.ones((6, 2)), "logits": np.eye(6, 2), "labels": np.arange(6) % 2}
+    call = {"fraction": 0.5, **given, **changes}
+    with pytest.raises(UserError, match=said) as caught:
+        select_coreset(call.pop("method"), **call)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_may_leave_numbers_out():
+    random = np.random.default_rng(1)
+    y = np.array([0] * 10 + [7] * 10)
+    coreset = select_coreset(
+        "LCMat", embeddings=random.normal(size=(20, 3)), logits=random.normal(size=(20, 9)), labels=y, fraction=0.2
+    )
+    assert np.bincount(y[coreset.indices], minlength=8).tolist() == [2, 0, 0, 0, 0, 0, 0, 2]

@@ -1,0 +1,93 @@
+"""The synthetic set as a value and as a file that somebody else may have made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from utils.data.batches import Batches
+from utils.data.synthetic_set import Synthetic, as_data, is_synthetic, load_synthetic, picture
+from utils.errors import UserError
+
+IMAGES = np.linspace(-20, 300, 6 * 64, dtype=np.float32).reshape(6, 1, 8, 8)
+LABELS = np.arange(6) // 2
+
+
+def test_round_trip(tmp_path):
+    Synthetic(IMAGES, LABELS, "DSA").save(tmp_path / "s.npz")
+    read = load_synthetic(tmp_path / "s.npz")
+    assert np.array_equal(read.images, IMAGES)
+    assert np.array_equal(read.labels, LABELS)
+    assert (read.method, len(read)) == ("DSA", 6)
+    assert is_synthetic(tmp_path / "s.npz")
+    assert read.digest() == Synthetic(IMAGES, LABELS).digest()
+    assert read.digest() != Synthetic(IMAGES + 1, LABELS).digest()
+    assert read.digest() != Synthetic(IMAGES, LABELS[::-1]).digest()
+    with pytest.raises(ValueError, match="read-only"):
+        read.images[0] = 0
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"images": IMAGES},
+        {"labels": LABELS},
+        {"images": IMAGES.astype(np.float64), "labels": LABELS},
+        {"images": IMAGES[:, 0], "labels": LABELS},
+        {"images": IMAGES[:0], "labels": LABELS[:0]},
+        {"images": IMAGES, "labels": LABELS[:5]},
+        {"images": IMAGES, "labels": LABELS[:, None]},
+        {"images": IMAGES, "labels": LABELS - 1},
+        {"images": IMAGES, "labels": LABELS.astype(np.float32)},
+        {"images": np.where(IMAGES > 299, np.nan, IMAGES), "labels": LABELS},
+        {"images": np.where(IMAGES > 299, np.inf, IMAGES), "labels": LABELS},
+        {"images": np.array([object()] * 6), "labels": LABELS},
+        {"images": IMAGES, "labels": LABELS, "method": np.array("../../elsewhere")},
+        {"images": IMAGES, "labels": LABELS, "method": np.array("")},
+        {"images": IMAGES, "labels": LABELS, "method": np.arange(9)},
+    ],
+)
+def test_a_hostile_file_is_refused_in_one_line(arrays, tmp_path):
+    np.savez(tmp_path / "s.npz", **arrays)
+    with pytest.raises(UserError) as refused:
+        load_synthetic(tmp_path / "s.npz")
+    assert "s.npz" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no npz at all"])
+def test_damaged_files(content, tmp_path):
+    (tmp_path / "s.npz").write_bytes(content)
+    for read in (load_synthetic, is_synthetic):
+        with pytest.raises(UserError, match=r"s\.npz"):
+            read(tmp_path / "s.npz")
+
+
+def test_as_training_data(tiny_data):
+    synthetic = Synthetic(IMAGES, LABELS)
+    data = as_data(synthetic, tiny_data)
+    assert data.test is tiny_data.test
+    assert data.pool.tolist() == list(range(6))
+    assert data.train.labels.tolist() == LABELS.tolist()
+    assert data.fingerprint != tiny_data.fingerprint
+    [batch] = Batches(data.train, data.spec, data.pool, 6, device="cpu")
+    mean, std = tiny_data.spec.mean[0], tiny_data.spec.std[0]
+    np.testing.assert_allclose(batch.x.numpy(), (IMAGES / 255 - mean) / std, rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_resized_to_those_of_the_data(tiny_data):
+    larger = dataclasses.replace(tiny_data, spec=dataclasses.replace(tiny_data.spec, im_size=16))
+    assert as_data(Synthetic(IMAGES, LABELS), larger).train.images.shape == (6, 1, 16, 16)
+
+
+def test_other_channels_and_classes_are_refused(tiny_data):
+    with pytest.raises(UserError, match="channels"):
+        as_data(Synthetic(np.repeat(IMAGES, 3, axis=1), LABELS), tiny_data)
+    with pytest.raises(UserError, match="label 3"):
+        as_data(Synthetic(IMAGES, LABELS + 1), tiny_data)
+
+
+def test_a_picture_is_a_png():
+    assert picture(Synthetic(IMAGES, LABELS), ("a", "b", "c"), "title").startswith(b"\x89PNG")

@@ -1,0 +1,82 @@
+"""The picture of selected and synthetic sets side by side."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from condensing import config
+from PIL import Image
+
+from condensation.config import CondensationConfig
+from condensation.evaluation import evaluation_config
+from utils.config import DataConfig, RunConfig, SelectionConfig, TrainingConfig
+from utils.data.coreset import Coreset
+from utils.data.synthetic_set import Synthetic
+from utils.errors import UserError
+from utils.records.comparison_sheet import main, side_by_side
+from utils.records.run_folder import FinishedRun, Run, find_runs
+from utils.records.summary import summarise
+from utils.training.history import Epoch
+
+TRAINING = TrainingConfig(epochs=1)
+
+
+def finish(run_config: RunConfig, saved, size: int, root) -> None:
+    with Run.open(run_config, root) as run:
+        saved.save(run.coreset_path)
+        history = [Epoch(1, 0.1, 1.0, 50.0, 1.0, 50.0)]
+        run.write_history(history)
+        seconds = {"training": 1.0}
+        run.finish(
+            summarise(
+                run_config,
+                history,
+                coreset_size=size,
+                training_steps=1,
+                seconds=seconds,
+                images_per_second={},
+                peak_memory_bytes=1,
+                device="cpu",
+            )
+        )
+
+
+@pytest.fixture
+def runs(tmp_path) -> list[FinishedRun]:
+    """Ten black synthetic images, and ten selected ones by two seeds."""
+    settings: CondensationConfig = config("DM", 1)
+    black = Synthetic(np.full((10, 1, 8, 8), -5, np.float32), np.arange(10), "DM")
+    condensed = evaluation_config(settings, TRAINING, "MLP", 0, 0.01)
+    data = DataConfig("Digits")
+    finish(RunConfig(data, "MLP", condensed.selection, 0.01, 0, TRAINING), black, 10, tmp_path)
+    for seed in (0, 1):
+        picked = Coreset(np.arange(seed, 10 + seed))
+        finish(RunConfig(data, "MLP", SelectionConfig("Uniform"), 0.01, seed, TRAINING), picked, 10, tmp_path)
+    return find_runs(tmp_path)
+
+
+def test_a_row_for_each_way(runs):
+    sheet = np.asarray(Image.open(io.BytesIO(side_by_side(runs))).convert("L"))
+    assert sheet.shape[0] == 28 + 2 * 68
+    first, second = sheet[28:96, -300:-10], sheet[96:164, -300:-10]
+    assert (first < 10).mean() > 0.8  # the synthetic images are black
+    assert 0.1 < (second < 10).mean() < 0.7
+
+
+def test_the_command_writes_it(runs, tmp_path, capsys):
+    main([str(tmp_path), "--output", str(tmp_path / "sheet.png")])
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert "sheet.png" in capsys.readouterr().out
+
+
+def test_nothing_to_show(tmp_path):
+    with pytest.raises(UserError, match="one data set"):
+        main([str(tmp_path), "--output", str(tmp_path / "sheet.png")])
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_wrong_flag_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="--output"):
+        main([str(tmp_path)])

@@ -1,0 +1,61 @@
+"""The user's own images: one subfolder a class, under train/ and test/ (or val/)."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from torch import Tensor
+
+from utils.data.base import Request, Source
+from utils.data.decode import read_native, read_resized
+from utils.data.image_files import read_images, survey
+from utils.data.images import MemoryImages, moments
+from utils.data.loaders.class_folders import LabelledFiles, find_classes, find_images
+from utils.errors import UserError
+
+_LAYOUT = "ImageFolder needs <data_path>/train/<class>/* and <data_path>/test/<class>/* (or val/)"
+
+
+def load_image_folder(request: Request) -> Source:
+    """Every image under <root>/train and <root>/test (or val), grey only where all of them are.
+
+    With ``im_size`` the shorter side is resized to it and the centre kept; without, all images must be square
+    and of one size. Held in memory; what would take more than half of the machine's is left in its files,
+    as RGB, and needs an ``im_size``.
+
+    Raises:
+        UserError: missing or unreadable folders or images (all of them named), fewer than two classes,
+            a test class that is not a training class, images of several sizes and no ``im_size``.
+    """
+    root = request.root
+    class_names = find_classes(root / "train", _LAYOUT)
+    if len(class_names) < 2:
+        raise UserError(f"{root / 'train'} has one class, {class_names[0]!r}: at least two are needed")
+    train = find_images(root, "train", class_names, _LAYOUT)
+    test = find_images(root, "test" if (root / "test").is_dir() else "val", class_names, _LAYOUT)
+    paths = train.paths + test.paths
+    limit = _physical_memory() // 2
+    if request.im_size is None:
+        images = read_images(paths, read_native, request.workers, limit=limit)
+        return _in_memory(train, test, images, class_names)
+    size = request.im_size
+    read = partial(read_resized, resize=size, crop=size)
+    if len(paths) * 3 * size**2 <= limit:
+        return _in_memory(train, test, read_images(paths, read, request.workers), class_names)
+    measured = survey(paths, read, request.workers, measured=len(train))
+    return Source(train.left_in_files(size, size), test.left_in_files(size, size), class_names, measured)
+
+
+def _in_memory(train: LabelledFiles, test: LabelledFiles, images: Tensor, class_names: tuple[str, ...]) -> Source:
+    """``images``: uint8 [n_train + n_test, C, H, W]."""
+    height, width = images.shape[2:]
+    if height != width:
+        raise UserError(f"images are {width}x{height}, not square: pass --im_size N to make every one NxN")
+    train_half = MemoryImages(images[: len(train)], train.labels)
+    return Source(train_half, MemoryImages(images[len(train) :], test.labels), class_names, moments(train_half))
+
+
+def _physical_memory() -> int:
+    """Bytes of RAM."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,1 @@
+"""What is written of runs, and read again: folders, tables, plots, exports."""

@@ -1,0 +1,167 @@
+"""Take a coreset elsewhere: ``python -m utils.export RUN_FOLDER --format csv --output coreset.csv``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from utils.cli import Parser
+from utils.config import DataConfig, RunConfig
+from utils.errors import UserError
+from utils.files import read_npz, write_atomic, write_json, write_npz
+from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures, write_folder
+from utils.records.run_folder import read_run_config
+from utils.records.tables import CONTACT_SHEET
+
+_INDEX_FORMATS = ("npz", "csv", "json")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is exported: indices int64 [k] in the order picked, weights float32 [k], and where they came from."""
+
+    indices: np.ndarray
+    weights: np.ndarray | None
+    config: RunConfig | None
+
+    @property
+    def title(self) -> str:
+        """What the coreset is, in words."""
+        count = f"{len(self.indices):,} images"
+        if self.config is None:
+            return count
+        config = self.config
+        network = f" with {config.selection.model}" if config.selection.model else ""
+        return f"{config.data.dataset}, {config.selection.method}{network}, fraction {config.fraction:g}, {count}"
+
+
+def read_source(path: Path) -> Source:
+    """The coreset in a run's folder, or in an npz file, with the run's configuration where it is beside it.
+
+    Raises:
+        UserError: nothing there, or it is damaged, or no coreset.
+    """
+    coreset = path / "coreset.npz" if path.is_dir() else path
+    arrays = read_npz(coreset)
+    indices, weights = arrays.get("indices"), arrays.get("weights")
+    if indices is None or indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        raise UserError(f"{coreset} is no coreset: it needs a row of integers named 'indices'")
+    if len(np.unique(indices)) != len(indices) or indices.min(initial=0) < 0:
+        raise UserError(f"{coreset} is no coreset: its indices are not unique numbers from 0 up")
+    if weights is not None and weights.shape != indices.shape:
+        raise UserError(f"{coreset} is no coreset: {weights.size} weights for {indices.size} indices")
+    in_run = coreset.name == "coreset.npz" and (coreset.parent / "config.json").exists()
+    return Source(indices, weights, read_run_config(coreset.parent) if in_run else None)
+
+
+def write_indices(path: Path, source: Source, form: str, labels: np.ndarray | None) -> None:
+    """Write the indices as npz, csv or json, with weights and labels (int64 [k]) where they are given."""
+    columns = {"index": source.indices, "weight": source.weights, "label": labels}
+    given = {name: values for name, values in columns.items() if values is not None}
+    plural = {"index": "indices", "weight": "weights", "label": "labels"}
+    if form == "npz":
+        write_npz(path, {plural[name]: values for name, values in given.items()})
+    elif form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(given)
+        writer.writerows(zip(*given.values(), strict=True))
+        write_atomic(path, text.getvalue().encode())
+    else:
+        run = {} if source.config is None else {"run": source.config.as_dict()}
+        write_json(path, run | {plural[name]: _numbers(values) for name, values in given.items()})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    options = _parser().parse_args(arguments)
+    print(f"wrote {_export(options)}")
+
+
+def _export(options: argparse.Namespace) -> Path:
+    source = read_source(options.source)
+    output = _output(options)
+    if options.link and options.format != "folder":
+        raise UserError("--link goes with --format folder")
+    if options.format in _INDEX_FORMATS:
+        labels = _pictures(options, source).labels[source.indices] if options.labels else None
+        write_indices(output, source, options.format, labels)
+    elif options.format == "folder":
+        pictures = _pictures(options, source)
+        write_folder(output, pictures, source.indices, link=options.link, force=options.force)
+    else:
+        write_atomic(output, _sheet(options, source))
+    return output
+
+
+def _sheet(options: argparse.Namespace, source: Source) -> bytes:
+    pictures = _pictures(options, source)
+    title = f"{source.title}: first picks of each class (of how many)"
+    if len(pictures.class_names) > options.classes:
+        title += f", {options.classes} of {len(pictures.class_names)} classes"
+    return contact_sheet(pictures, source.indices, title=title, picks=options.picks, classes=options.classes)
+
+
+def _output(options: argparse.Namespace) -> Path:
+    output: Path | None = options.output
+    if output is None:
+        if options.format != "contact_sheet" or not options.source.is_dir():
+            raise UserError("--output is missing: where should it go?")
+        output = options.source / CONTACT_SHEET
+    if options.format != "folder" and output.exists() and not options.force:
+        raise UserError(f"{output} exists; --force replaces it")
+    return output
+
+
+def _pictures(options: argparse.Namespace, source: Source) -> Pictures:
+    """The images that the indices point to, all of which exist."""
+    if source.config is not None:
+        data = source.config.data
+    elif options.dataset is not None:
+        data = DataConfig(options.dataset)
+    else:
+        raise UserError("no run's configuration is beside this coreset: name its data with --dataset and --data_path")
+    if options.dataset is not None and options.dataset != data.dataset:
+        raise UserError(f"--dataset {options.dataset} is not {data.dataset}, which the coreset was selected from")
+    if options.data_path is not None:
+        data = replace(data, data_path=str(options.data_path))
+    pictures = load_pictures(data)
+    count = len(pictures.labels)
+    if len(source.indices) and not 0 <= source.indices.min() <= source.indices.max() < count:
+        raise UserError(f"the coreset names images outside of the {count:,} in {data.dataset} at {data.data_path}")
+    return pictures
+
+
+def _numbers(values: np.ndarray) -> list[int] | list[float]:
+    """Plain numbers, a float32 with no more digits than it has."""
+    return [float(str(value)) for value in values] if values.dtype.kind == "f" else values.tolist()
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m utils.export",
+        description="Write a coreset as indices, as a folder of images by class, or as a sheet to look at.",
+    )
+    parser.add_argument("source", type=Path, help="the folder of a run, or a coreset's npz file")
+    parser.add_argument("--format", required=True, choices=(*_INDEX_FORMATS, "folder", "contact_sheet"))
+    parser.add_argument("--output", type=Path, help=f"where to write (a sheet's default: {CONTACT_SHEET} in the run)")
+    parser.add_argument("--data_path", type=Path, help="where the images are, if not where the run had them")
+    parser.add_argument("--dataset", help="which images, for an npz file without a run around it")
+    parser.add_argument("--labels", action="store_true", help="add each image's class to the indices")
+    parser.add_argument("--link", action="store_true", help="link image files into the folder instead of copying")
+    parser.add_argument("--picks", type=_positive, default=10, help="images of a class on a sheet (10)")
+    parser.add_argument("--classes", type=_positive, default=100, help="classes on a sheet (100)")
+    parser.add_argument("--force", action="store_true", help="replace what an earlier export wrote")
+    return parser

@@ -1,0 +1,94 @@
+"""Runs that belong together: those that differ in nothing but what a spread is over."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from utils.config import RunConfig
+from utils.records.run_folder import FinishedRun
+
+DRAWN = ("seed", "repeat")  # what a spread is over
+
+_SHOWN = {"data.dataset", "model", "selection.method", "selection.model", "fraction", *DRAWN}
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean and sample standard deviation (ddof = 1; None for a single value) of accuracies in percent."""
+
+    mean: float
+    std: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Statistic:
+        """The statistic of at least one value."""
+        std = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), std, len(values))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± " + ("–" if self.std is None else f"{self.std:.2f}")
+
+
+def unique_runs(runs: Iterable[FinishedRun]) -> list[FinishedRun]:
+    """The complete runs, the first of each configuration: a copied folder is no second sample."""
+    complete = [run for run in runs if run.summary is not None]
+    return [same[0] for same in group(complete, lambda run: settings_key(run.config))]
+
+
+def group(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
+    """Items with the same key together, in the order of their first."""
+    groups: dict[Hashable, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.values())
+
+
+def settings_key(config: RunConfig, without: Collection[str] = ()) -> str:
+    """All settings but those named, as one comparable string."""
+    settings = _flat(config.as_dict())
+    return json.dumps({name: settings[name] for name in sorted(settings.keys() - set(without))})
+
+
+def name_differences(configs: Sequence[RunConfig], across_models: bool = False) -> list[str]:
+    """For each configuration what sets it apart from others of its data set, networks and method.
+
+    With ``across_models`` those that train another network are compared too.
+    """
+
+    def look(config: RunConfig) -> Hashable:
+        trained = "" if across_models else config.model
+        return config.data.dataset, trained, config.selection.method, config.selection.model
+
+    settings = [_flat(config.as_dict()) for config in configs]
+    texts = [""] * len(configs)
+    for alike in group(range(len(configs)), lambda index: look(configs[index])):
+        names = sorted({name for index in alike for name in settings[index]} - _SHOWN)
+        values = {name: {json.dumps(settings[index].get(name)) for index in alike} for name in names}
+        differing = [name for name in names if len(values[name]) > 1]
+        for index in alike:
+            known = [name for name in differing if name in settings[index]]
+            texts[index] = ", ".join(f"{_short(name)}={settings[index][name]}" for name in known)
+    return texts
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _short(name: str) -> str:
+    """A setting by the name of its flag: ``selection.proxy.optimizer.lr`` is ``selection_lr``."""
+    *parents, last = name.split(".")
+    return ("selection_" if "proxy" in parents else "") + (parents[-1] if last == "name" else last)

@@ -1,0 +1,161 @@
+"""Plots of finished runs: accuracy over fraction, and the cross-architecture matrix."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from utils.errors import UserError
+from utils.files import write_atomic
+from utils.records.cross_networks import Matrix, cross_matrices
+from utils.records.groups import group
+from utils.records.run_folder import FinishedRun
+from utils.records.tables import Row, Table
+
+# Okabe and Ito's colours that can be told apart without colour vision of every kind, on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+_LINES = ("-", "--", ":")
+_PANEL = (4.8, 3.6)  # inches
+_PANELS_ABREAST = 3
+_INSIDE_LEGEND = 5  # entries
+
+
+def plot(table: Table, path: Path) -> None:
+    """Draw the mean final accuracy over the fraction, with its spread, as a PNG.
+
+    One panel for each pair of data set and network, one line for each method; Full is a level.
+
+    Raises:
+        UserError: ``path`` does not end in .png or cannot be written.
+    """
+    panels = group(table.rows, lambda row: (row.config.data.dataset, row.config.model))
+    labels = sorted({_label(row) for row in table.rows}, key=lambda label: (label == "Full", label.casefold()))
+    columns = min(len(panels), _PANELS_ABREAST)
+    lines = math.ceil(len(panels) / columns)
+    outside = len(labels) > _INSIDE_LEGEND or len(panels) > 1
+    figure = _figure(_PANEL[0] * columns + (2 if outside else 0), _PANEL[1] * lines)
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis, rows in zip(axes, panels, strict=False):
+        _draw_panel(axis, rows, labels)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if outside:
+        figure.legend([handles[label] for label in labels], labels, loc="outside right upper", frameon=False)
+    else:
+        axes[0].legend([handles[label] for label in labels], labels, frameon=False)
+    _save(figure, path)
+
+
+def cross_plot(runs: Sequence[FinishedRun], path: Path) -> None:
+    """Draw the matrices of :func:`utils.records.cross_networks.cross_matrices` as heat maps in one PNG.
+
+    Raises:
+        UserError: no run is complete, or ``path`` does not end in .png or cannot be written.
+    """
+    matrices = cross_matrices(runs)
+    width = 3 + 1.1 * max(len(matrix.networks) for matrix in matrices)
+    heights = [1.2 + 0.55 * len(matrix.rows) for matrix in matrices]
+    figure = _figure(width, sum(heights))
+    axes = figure.subplots(len(matrices), 1, squeeze=False, height_ratios=heights).flat
+    for axis, matrix in zip(axes, matrices, strict=True):
+        _draw_matrix(axis, matrix)
+    _save(figure, path)
+
+
+def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
+    for line in group(rows, _label):
+        index = labels.index(label := _label(line[0]))
+        colour = _COLOURS[index % len(_COLOURS)]
+        if line[0].config.selection.method == "Full":
+            _draw_level(axis, line[0], label)
+            continue
+        points = sorted(line, key=lambda row: row.config.fraction)
+        axis.errorbar(
+            [row.config.fraction for row in points],
+            [row.final.mean for row in points],
+            yerr=[row.final.std or 0 for row in points],
+            label=label,
+            color=colour,
+            marker=_MARKERS[index % len(_MARKERS)],
+            linestyle=_LINES[index // len(_COLOURS) % len(_LINES)],
+            markersize=5,
+            linewidth=1.5,
+            capsize=3,
+        )
+    _label_fractions(axis, sorted({row.config.fraction for row in rows if row.config.selection.method != "Full"}))
+    axis.set_title(f"{rows[0].config.data.dataset}, {rows[0].config.model}", fontsize=11)
+    axis.set_xlabel("fraction of the training images")
+    axis.set_ylabel("final test accuracy (%)")
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_level(axis: Axes, row: Row, label: str) -> None:
+    mean, std = row.final.mean, row.final.std or 0
+    axis.axhline(mean, label=label, color="#666666", linestyle="--", linewidth=1.2)
+    axis.axhspan(mean - std, mean + std, color="#666666", alpha=0.12, linewidth=0)
+
+
+def _label_fractions(axis: Axes, fractions: Sequence[float]) -> None:
+    """A logarithmic axis with the fractions themselves as ticks, as far as they do not overlap."""
+    axis.set_xscale("log")
+    if not fractions:
+        return
+    span = max(math.log(fractions[-1] / fractions[0]), 1e-9)
+    ticks: list[float] = []
+    for fraction in fractions:
+        if not ticks or math.log(fraction / ticks[-1]) > 0.06 * span:
+            ticks.append(fraction)
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_matrix(axis: Axes, matrix: Matrix) -> None:
+    means = [
+        [row.cells[network].mean if network in row.cells else math.nan for network in matrix.networks]
+        for row in matrix.rows
+    ]
+    image = axis.imshow(means, cmap="cividis", aspect="auto")
+    known = [cell.mean for row in matrix.rows for cell in row.cells.values()]
+    middle = (min(known) + max(known)) / 2
+    for y, row in enumerate(matrix.rows):
+        for x, network in enumerate(matrix.networks):
+            if network in row.cells:
+                cell = row.cells[network]
+                spread = "" if cell.std is None else f"\n± {cell.std:.1f}"
+                colour = "black" if cell.mean > middle else "white"
+                axis.text(x, y, f"{cell.mean:.1f}{spread}", ha="center", va="center", color=colour, fontsize=9)
+    axis.set_xticks(range(len(matrix.networks)), matrix.networks)
+    axis.set_yticks(range(len(matrix.rows)), [row.label for row in matrix.rows])
+    axis.set_xlabel("trained network")
+    axis.set_title(f"{matrix.title}: final test accuracy (%)", fontsize=11)
+    axis.figure.colorbar(image, ax=axis, fraction=0.05, pad=0.02)
+
+
+def _label(row: Row) -> str:
+    network = "" if row.selection_model in (row.config.model, "–") else f" with {row.selection_model}"
+    return row.config.selection.method + network + (f", {row.settings}" if row.settings else "")
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise UserError(f"a plot is written as PNG, not as {path.name!r}; give a name that ends in .png")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_atomic(path, buffer.getvalue())

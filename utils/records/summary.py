@@ -1,0 +1,119 @@
+"""What a run came to, in one value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from utils.config import RunConfig
+from utils.errors import UserError
+from utils.training.history import Epoch, best_accuracy, final_accuracy
+
+PHASES = ("proxy", "features", "selection", "training")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came out of a complete run; accuracies in percent of the test images.
+
+    ``final_accuracy`` is that of the last test, ``best_accuracy`` the highest of all tests.
+
+    Raises:
+        ValueError: a number is out of its range, or ``seconds`` lacks a phase.
+    """
+
+    dataset: str
+    model: str
+    selection: str
+    fraction: float
+    seed: int
+    repeat: int
+    coreset_size: int
+    training_steps: int
+    final_accuracy: float
+    best_accuracy: float
+    seconds: Mapping[str, float]  # of each of PHASES
+    peak_memory_bytes: int
+    device: str  # in words
+    test_interval: int
+    selection_model: str | None = None  # the proxy; None where the method needs none
+    images_per_second: Mapping[str, float] = field(default_factory=dict)  # of a phase
+
+    def __post_init__(self) -> None:
+        if set(self.seconds) != set(PHASES):
+            raise ValueError(f"seconds are given for {sorted(self.seconds)}, not for {sorted(PHASES)}")
+        rates = (*self.seconds.values(), *self.images_per_second.values())
+        if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
+            raise ValueError("a duration or speed is negative or not finite")
+        if not 0 <= self.final_accuracy <= self.best_accuracy <= 100:
+            raise ValueError(f"accuracies {self.final_accuracy}, {self.best_accuracy} are not percents")
+        if min(self.coreset_size, self.training_steps, self.peak_memory_bytes) < 0:
+            raise ValueError("a count is negative")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**asdict(self), "complete": True}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Summary:
+        """The summary in what ``summary.json`` holds; names that this version does not know are left out.
+
+        Raises:
+            UserError: a value is missing, of the wrong type or out of range.
+        """
+        try:
+            return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"not the summary of a complete run: {error}") from error
+
+
+def summarise(
+    config: RunConfig,
+    history: Sequence[Epoch],
+    *,
+    coreset_size: int,
+    training_steps: int,
+    seconds: Mapping[str, float],
+    peak_memory_bytes: int,
+    device: str,
+    images_per_second: Mapping[str, float] | None = None,
+) -> Summary:
+    """The summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
+    return Summary(
+        **identity(config),
+        coreset_size=coreset_size,
+        training_steps=training_steps,
+        final_accuracy=final_accuracy(history),
+        best_accuracy=best_accuracy(history),
+        seconds=dict.fromkeys(PHASES, 0.0) | dict(seconds),
+        peak_memory_bytes=peak_memory_bytes,
+        device=device,
+        images_per_second=dict(images_per_second or {}),
+    )
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """What a summary repeats of the configuration, complete run or not."""
+    return {
+        "dataset": config.data.dataset,
+        "model": config.model,
+        "selection": config.selection.method,
+        "fraction": config.fraction,
+        "seed": config.seed,
+        "repeat": config.repeat,
+        "test_interval": config.training.test_interval,
+        "selection_model": config.selection.model,
+    }
+
+
+def check_summary(summary: Summary, config: RunConfig, history: Sequence[Epoch]) -> None:
+    """Raise UserError where the summary is of another run, or says something else than the history."""
+    values = asdict(summary)
+    for name, expected in identity(config).items():
+        if values[name] != expected:
+            raise UserError(f"the summary says {name} {values[name]!r}, the configuration {expected!r}")
+    accuracies = (summary.final_accuracy, summary.best_accuracy)
+    if accuracies != (final_accuracy(history), best_accuracy(history)):
+        raise UserError("the summary's accuracies are not those of the history")

@@ -1,0 +1,227 @@
+"""Finished runs as tables: groups of everything but seed and repeat, with mean and spread."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, median_low
+from typing import Any
+
+from utils.config import RunConfig
+from utils.errors import UserError
+from utils.records.groups import DRAWN, Statistic, group, name_differences, settings_key, unique_runs
+from utils.records.run_folder import FinishedRun, find_runs, unfinished_runs
+from utils.records.summary import PHASES, Summary
+
+CONTACT_SHEET = "contact_sheet.png"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one group; ``settings`` names what sets it apart from groups that look alike."""
+
+    config: RunConfig
+    summaries: tuple[Summary, ...]
+    settings: str
+
+    @property
+    def selection_model(self) -> str:
+        """The network that selected, or a dash."""
+        return self.config.selection.model or "–"
+
+    @property
+    def seeds(self) -> int:
+        """The number of different seeds."""
+        return len({summary.seed for summary in self.summaries})
+
+    @property
+    def final(self) -> Statistic:
+        """Over the accuracies of the last tests."""
+        return Statistic.of([summary.final_accuracy for summary in self.summaries])
+
+    @property
+    def best(self) -> Statistic:
+        """Over the best accuracies of each run's tests."""
+        return Statistic.of([summary.best_accuracy for summary in self.summaries])
+
+    def seconds(self, phase: str) -> float:
+        """The median duration of a phase."""
+        return median(summary.seconds[phase] for summary in self.summaries)
+
+    @property
+    def peak_memory(self) -> float:
+        """The median peak memory in MB."""
+        return median(summary.peak_memory_bytes for summary in self.summaries) / 1e6
+
+
+@dataclass(frozen=True)
+class Table:
+    """All groups, in the order to show, and what was left out of them."""
+
+    rows: tuple[Row, ...]
+    runs: tuple[FinishedRun, ...]  # that the rows are made of
+    failed: int = 0
+    unfinished: int = 0
+    copies: int = 0
+    contact_sheets: tuple[Path, ...] = ()
+
+    def markdown(self, time: bool = False) -> str:
+        """A markdown table, aligned for reading as it is; ``time`` adds medians of seconds and memory."""
+        return "\n".join([markdown(self._columns(time), self.rows), *self._below()])
+
+    def csv(self, time: bool = False) -> str:
+        """Every column that a table can have, one number a cell."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        columns = [*_CSV_COLUMNS, *(_TIME_COLUMNS if time else ())]
+        writer.writerow(column.title for column in columns)
+        writer.writerows([column.cell(row) for column in columns] for row in self.rows)
+        return text.getvalue()
+
+    def notes(self) -> list[str]:
+        """Lines on what the table leaves out or what its tests left out."""
+        lines = []
+        for interval in sorted({row.config.training.test_interval for row in self.rows} - {1}):
+            when = f"every {interval} epochs" if interval else "only after the last epoch"
+            lines.append(f"Tested {when}{self._share(lambda row: row.config.training.test_interval, interval)}.")
+        for part in sorted({row.config.training.test_fraction for row in self.rows} - {1.0}):
+            share = self._share(lambda row: row.config.training.test_fraction, part)
+            lines.append(f"Tested on a fraction of {part:g} of the test images{share}.")
+        if self.failed or self.unfinished:
+            lines.append(f"Left out: {self.failed} failed, {self.unfinished} unfinished.")
+        if self.copies:
+            lines.append(f"Found again and counted once: {self.copies}.")
+        return lines
+
+    def _share(self, value: Callable[[Row], float], wanted: float) -> str:
+        count = sum(value(row) == wanted for row in self.rows)
+        return "" if count == len(self.rows) else f" ({count} of {len(self.rows)} rows)"
+
+    def _below(self) -> list[str]:
+        links = [f"- [{sheet.parent.name}]({sheet.as_posix()})" for sheet in self.contact_sheets]
+        notes = self.notes()
+        return [
+            *(["", *notes] if notes else []),
+            *(["", "First picks of each class:", "", *links] if links else []),
+        ]
+
+    def _columns(self, time: bool) -> list[Column]:
+        columns = list(_COLUMNS)
+        if any(row.seeds != len(row.summaries) for row in self.rows):
+            columns.insert(-2, Column("runs", lambda row: str(len(row.summaries)), number=True))
+        if any(row.settings for row in self.rows):
+            columns.insert(3, Column("settings", lambda row: row.settings))
+        if any(row.selection_model not in (row.config.model, "–") for row in self.rows):
+            columns.insert(3, Column("selected with", lambda row: row.selection_model))
+        return [*columns, *(_TIME_COLUMNS if time else ())]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading and what stands under it for each row."""
+
+    title: str
+    cell: Callable[[Any], str]
+    number: bool = False
+
+
+def _span(values: Iterable[int]) -> str:
+    ordered = sorted(values)
+    return "–".join(f"{value:,}" for value in sorted({ordered[0], ordered[-1]}))
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+_COLUMNS = (
+    Column("dataset", lambda row: row.config.data.dataset),
+    Column("model", lambda row: row.config.model),
+    Column("selection", lambda row: row.config.selection.method),
+    Column("fraction", lambda row: f"{row.config.fraction:g}", number=True),
+    Column("images", lambda row: _span(s.coreset_size for s in row.summaries), number=True),
+    Column("training steps", lambda row: _span(s.training_steps for s in row.summaries), number=True),
+    Column("seeds", lambda row: str(row.seeds), number=True),
+    Column("final accuracy (%)", lambda row: str(row.final), number=True),
+    Column("best accuracy (%)", lambda row: str(row.best), number=True),
+)
+
+_CSV_COLUMNS = (
+    *_COLUMNS[:3],
+    Column("selection_model", lambda row: row.config.selection.model or ""),
+    Column("settings", lambda row: row.settings),
+    _COLUMNS[3],
+    Column("images", lambda row: str(median_low(s.coreset_size for s in row.summaries))),
+    Column("training_steps", lambda row: str(median_low(s.training_steps for s in row.summaries))),
+    _COLUMNS[6],
+    Column("runs", lambda row: str(len(row.summaries))),
+    Column("final_mean", lambda row: _plain(row.final.mean)),
+    Column("final_std", lambda row: _plain(row.final.std)),
+    Column("best_mean", lambda row: _plain(row.best.mean)),
+    Column("best_std", lambda row: _plain(row.best.std)),
+)
+
+_TIME_COLUMNS = (
+    *(
+        Column(f"{phase} (s)", lambda row, phase=phase: f"{row.seconds(phase):.1f}", number=True)  # type: ignore[misc]
+        for phase in PHASES
+    ),
+    Column("peak memory (MB)", lambda row: f"{row.peak_memory:.0f}", number=True),
+)
+
+
+def load_table(paths: Iterable[str | Path]) -> Table:
+    """The table of all runs in these folders (folders of runs, or runs).
+
+    Raises:
+        UserError: a folder is not there, or no complete run is in any of them.
+    """
+    folders = [Path(path) for path in paths]
+    for folder in folders:
+        if not folder.exists():
+            raise UserError(f"there is no {folder} to report on")
+    runs = list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
+    unfinished = {path.resolve() for folder in folders for path in unfinished_runs(folder)}
+    failed = sum(run.summary is None for run in runs)
+    complete = unique_runs(runs)
+    if not complete:
+        raise UserError(
+            f"no complete run in {', '.join(map(str, folders))} "
+            f"({failed} failed, {len(unfinished)} unfinished); main.py makes them"
+        )
+    sheets = [run.path / CONTACT_SHEET for run in complete if (run.path / CONTACT_SHEET).exists()]
+    return Table(
+        _rows(complete), tuple(complete), failed, len(unfinished), len(runs) - failed - len(complete), tuple(sheets)
+    )
+
+
+def _rows(runs: Sequence[FinishedRun]) -> tuple[Row, ...]:
+    groups = group(runs, lambda run: settings_key(run.config, DRAWN))
+    configs = [runs_of_group[0].config for runs_of_group in groups]
+    rows = [
+        Row(config, tuple(run.summary for run in runs_of_group if run.summary is not None), settings)
+        for config, runs_of_group, settings in zip(configs, groups, name_differences(configs), strict=True)
+    ]
+    return tuple(sorted(rows, key=_order))
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    method = row.config.selection.method
+    place = (row.config.data.dataset, row.config.model, method == "Full", row.config.fraction)
+    return (*place, method, row.selection_model, row.settings)
+
+
+def markdown(columns: Sequence[Column], rows: Sequence[Any]) -> str:
+    """A markdown table whose columns stand in line."""
+    cells = [[column.title for column in columns]]
+    cells += [[column.cell(row).replace("|", "\\|") for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rule = ["-" * (width - 1) + (":" if c.number else "-") for c, width in zip(columns, widths, strict=True)]
+    sides = [">" if column.number else "<" for column in columns]
+    padded = [
+        [f"{text:{side}{width}}" for text, side, width in zip(line, sides, widths, strict=True)] for line in cells
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))

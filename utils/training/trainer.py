@@ -1,0 +1,292 @@
+"""One training of one network: the same loop for proxies, coresets and condensed sets.
+
+It can be stopped after any step and continued, and then ends bit for bit (on a CPU) where an undisturbed one
+would have: every epoch's order and augmentation derive from the seed, and a checkpoint holds the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from utils.config import TrainingConfig
+from utils.data.batches import Batch, Batches
+from utils.data.siamese import Siamese
+from utils.device import (
+    autocast,
+    compilation,
+    finish_queued_work,
+    full_precision,
+    memory_layout,
+    random_state,
+    restore_random_state,
+)
+from utils.errors import UserError
+from utils.seeding import derive_seed, seed_torch
+from utils.training.checkpoint import load_checkpoint, save_checkpoint
+from utils.training.evaluation import TEST_BATCH, evaluate, test_indices
+from utils.training.history import Epoch
+from utils.training.interrupt import held_back
+from utils.training.optimizers import build_optimizer, build_scheduler
+from utils.training.profiling import profiled
+from utils.training.progress import Progress
+from utils.training.task import Machine, Observer, Outcome, Task
+
+
+class DivergedError(UserError):
+    """A loss that is NaN or infinite."""
+
+
+@dataclass
+class _Tally:
+    """Sums over the current epoch, kept on the device."""
+
+    loss: Tensor
+    correct: Tensor
+    images: int = 0
+
+    @classmethod
+    def empty(cls, device: torch.device) -> _Tally:
+        return cls(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
+
+
+@dataclass
+class _Position:
+    """How far a training is."""
+
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    lr: float = 0.0  # of the epoch's first step
+    training_seconds: float = 0.0
+    testing_seconds: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+
+
+class Training:
+    """One training of ``network``, in place.
+
+    Args:
+        purpose: with the seed it names the random numbers: order, augmentation, dropout.
+        label: what progress and errors call this training.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        purpose: str,
+        label: str,
+        machine: Machine,
+        observer: Observer | None = None,
+    ) -> None:
+        self.task, self.config, self.seed, self.purpose, self.label = task, config, seed, purpose, label
+        self.machine, self.observer = machine, observer
+        self.device, self.world = machine.device, machine.world
+        self.siamese = Siamese.of(config.augmentation) if config.augmentation else None
+        self.network = network.to(self.device, memory_format=memory_layout(self.device))  # type: ignore[call-overload]
+        forward = self.world.parallel(self.network)
+        self.forward: nn.Module = torch.compile(forward) if config.compile else forward  # type: ignore[assignment]
+        self.weights = None if task.weights is None else task.weights.to(self.device)
+        self.train_images = machine.hold(task.data.train)
+        self.test_images = machine.hold(task.data.test)
+        self.steps_per_epoch = len(self._batches(0))
+        self.optimizer = build_optimizer(config.optimizer, self.network.parameters())
+        self.scheduler = build_scheduler(config.scheduler, self.optimizer, config.epochs, self.steps_per_epoch)
+        self.position, self.tally = _Position(), _Tally.empty(self.device)
+
+    def run(self) -> Outcome:
+        """Train from the checkpoint, or from the start, to the end.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite.
+            UserError: the network cannot be compiled.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came; the checkpoint holds everything up to then.
+        """
+        self._resume()
+        total = self.config.epochs * self.steps_per_epoch
+        done = self.position.epoch * self.steps_per_epoch + self.position.step
+        self.saved_at = time.monotonic()
+        with (
+            Progress(self.label, total, self.machine.print_freq, done) as progress,
+            profiled(self.machine.profile, self.device, total - done) as self.profiler,
+            compilation(self.config.compile),
+        ):
+            while self.position.epoch < self.config.epochs:
+                self._epoch(progress)
+        images = self.config.epochs * len(self.task.indices)
+        training, testing = self.position.training_seconds, self.position.testing_seconds
+        return Outcome(tuple(self.position.history), total, training + testing, images / max(training, 1e-9))
+
+    def _epoch(self, progress: Progress) -> None:
+        position = self.position
+        if position.step == 0:
+            self.tally = _Tally.empty(self.device)
+            seed_torch(self.seed, self.purpose, "epoch", position.epoch, *self.world.purpose)
+            position.lr = float(self.optimizer.param_groups[0]["lr"])
+        started = time.monotonic()
+        self.network.train()
+        with held_back() as interruption:
+            for number, batch in enumerate(self._batches(position.epoch)):
+                if number < position.step:
+                    continue
+                self._step(batch)
+                position.step += 1
+                progress.step()
+                self.profiler.step()
+                if interruption or self._due():
+                    position.training_seconds += time.monotonic() - started
+                    started = time.monotonic()
+                    self._save()
+                    interruption.act()
+            if interruption:
+                self._save()
+        finish_queued_work(self.device)
+        position.training_seconds += time.monotonic() - started
+        started = time.monotonic()
+        self._close_epoch(progress)
+        position.testing_seconds += time.monotonic() - started
+
+    def _step(self, batch: Batch) -> None:
+        with autocast(self.device, self.config.amp):
+            logits = self.forward(batch.x)
+        losses = F.cross_entropy(full_precision(logits), batch.y, reduction="none")  # [b]
+        loss = self._mean(losses, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.scheduler.step()
+        count = len(batch.position)
+        correct = self.world.gather(logits.detach().argmax(dim=1) == batch.y, count)  # [B]
+        self.tally.loss.add_(self.world.total(loss.detach()), alpha=count / self.world.size)
+        self.tally.correct += correct.sum()
+        self.tally.images += count
+        if self.observer is not None:
+            self.observer.observe(batch.position, correct)
+
+    def _mean(self, losses: Tensor, batch: Batch) -> Tensor:
+        """The mean of a batch's losses; with weights Σ wℓ / Σ w, 0 where every weight is 0.
+
+        A rank of several has some of them, [b]: it sums over those, times the number of ranks, so that the mean
+        over the ranks, which is taken of the gradients, is the mean of the batch.
+        """
+        if batch.weight is None or self.weights is None:
+            return losses.sum() / (len(batch.position) / self.world.size)
+        weights = self.weights[batch.position]  # [B]
+        total = weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+        return (losses * batch.weight).sum() / (total / self.world.size)
+
+    def _close_epoch(self, progress: Progress) -> None:
+        position, tally = self.position, self.tally
+        loss, accuracy = float(tally.loss) / tally.images, 100 * int(tally.correct) / tally.images
+        self._check("training", loss)
+        self.world.share_buffers(self.network)
+        try:
+            tested = self._test() if self._tests(position.epoch + 1) else (None, None)
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        if tested[0] is not None:
+            self._check("test", tested[0])
+        position.epoch, position.step = position.epoch + 1, 0
+        position.history.append(Epoch(position.epoch, position.lr, loss, accuracy, *tested))
+        if tested[1] is not None:
+            progress.describe(f"loss {loss:.3f}, test accuracy {tested[1]:.2f} %")
+        else:
+            progress.describe(f"loss {loss:.3f}, training accuracy {accuracy:.2f} %")
+
+    def _check(self, kind: str, loss: float) -> None:
+        """Refuse a loss that is no number; the state that gave it is worth no checkpoint."""
+        if math.isfinite(loss):
+            return
+        if self.machine.checkpoint is not None:
+            self.machine.checkpoint.unlink(missing_ok=True)
+        raise DivergedError(
+            f"{self.label}: the {kind} loss became {loss} in epoch {self.position.epoch + 1} "
+            f"at lr {self.position.lr:g}; try a smaller --lr (for the proxy --selection_lr)"
+        )
+
+    def _tests(self, epochs_done: int) -> bool:
+        interval = self.config.test_interval
+        return epochs_done == self.config.epochs or (interval > 0 and epochs_done % interval == 0)
+
+    def _test(self) -> tuple[float, float]:
+        indices = test_indices(len(self.test_images), self.config.test_fraction, self.seed)
+        batches = Batches(
+            self.test_images,
+            self.task.data.spec,
+            indices,
+            TEST_BATCH,
+            device=self.device,
+            workers=self.machine.workers,
+            world=self.world,
+        )
+        return evaluate(self.network, batches, self.config.amp, self.world)
+
+    def _batches(self, epoch: int) -> Batches:
+        return Batches(
+            self.train_images,
+            self.task.data.spec,
+            self.task.indices,
+            self.config.batch,
+            device=self.device,
+            shuffle_seed=derive_seed(self.seed, self.purpose, "order", epoch),
+            augment=self.config.augment and self.siamese is None,
+            siamese=self.siamese,
+            weights=self.task.weights,
+            workers=self.machine.workers,
+            world=self.world,
+        )
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.machine.checkpoint_interval
+
+    def _save(self) -> None:
+        if self.machine.checkpoint is None or not self.world.first:
+            return
+        position, tally = self.position, self.tally
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "position": asdict(position),
+            "tally": (tally.loss, tally.correct, tally.images),
+            "random": random_state(self.device),
+            "observer": None if self.observer is None else self.observer.state_dict(),
+        }
+        save_checkpoint(self.machine.checkpoint, state)
+        if self.machine.on_history is not None:
+            self.machine.on_history(tuple(position.history))
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        checkpoint = self.machine.checkpoint
+        state = None if checkpoint is None else self.world.lead(load_checkpoint, checkpoint, "cpu")
+        if state is None:
+            return
+        try:
+            self._restore(state)
+        except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{checkpoint} is not of this training ({error}); remove it") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        position = state["position"]
+        self.position = _Position(**{**position, "history": [Epoch(**row) for row in position["history"]]})
+        if not (0 <= self.position.epoch <= self.config.epochs and 0 <= self.position.step <= self.steps_per_epoch):
+            raise ValueError(f"it stands at step {self.position.step} of epoch {self.position.epoch}")
+        loss, correct, images = state["tally"]
+        self.tally = _Tally(loss.to(self.device), correct.to(self.device), images)
+        if self.observer is not None:
+            self.observer.load_state_dict(state["observer"])
+        restore_random_state(state["random"], self.device)
