@@ -16,6 +16,7 @@ from nets.lenet import LeNet
 from nets.mlp import MLP
 from nets.mobilenetv3 import MobileNetV3Large, MobileNetV3Small
 from nets.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from nets.resnet_cifar import ResNet8, ResNet20, ResNet32, ResNet56
 from nets.vgg import VGG11, VGG13, VGG16, VGG19
 from nets.wideresnet import WRN168, WRN282, WRN502, WRN1012, WRN2810
 from utils.errors import choose

@@ -10,19 +10,7 @@ from torch import Tensor, nn
 
 from nets.contract import BatchNorm2d, Network, NetworkSpec, Size, global_pool, torchvision_form
 
-
-class Residual(nn.Module):
-    """ReLU of a branch plus its shortcut: the identity, or 1×1 and normalised where the shape changes."""
-
-    def __init__(self, branch: nn.Module, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.branch = branch
-        same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else convolution(inputs, outputs, 1, stride)
-        self.outputs = outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.branch(x) + self.shortcut(x))
+Shortcut = Callable[[int, int, int], nn.Module]  # (inputs, outputs, stride)
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -33,10 +21,31 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.S
     )
 
 
-def basic(inputs: int, width: int, stride: int) -> Residual:
+def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """The shortcut that the paper calls option B: a 1×1 convolution, normalised."""
+    return convolution(inputs, outputs, 1, stride)
+
+
+class Residual(nn.Module):
+    """ReLU of a branch plus its shortcut: the identity, or ``shortcut`` where the shape changes."""
+
+    def __init__(
+        self, branch: nn.Module, inputs: int, outputs: int, stride: int, shortcut: Shortcut = projection
+    ) -> None:
+        super().__init__()
+        self.branch = branch
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else shortcut(inputs, outputs, stride)
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.branch(x) + self.shortcut(x))
+
+
+def basic(inputs: int, width: int, stride: int, shortcut: Shortcut = projection) -> Residual:
     """Two 3×3 convolutions."""
     branch = nn.Sequential(convolution(inputs, width, 3, stride), nn.ReLU(), convolution(width, width, 3))
-    return Residual(branch, inputs, width, stride)
+    return Residual(branch, inputs, width, stride, shortcut)
 
 
 def bottleneck(inputs: int, width: int, stride: int) -> Residual:
@@ -58,13 +67,14 @@ def resnet(
     *,
     block: Callable[[int, int, int], Residual],
     depths: tuple[int, ...],
+    width: int = 64,
 ) -> Network:
-    """Four stages of ``depths`` blocks, all but the first halved. Embedding: 512, or 2048 of bottlenecks."""
-    layers: list[nn.Module] = [convolution(channels, 64, 3), nn.ReLU()]
-    inputs = 64
+    """Stages of ``depths`` blocks, all but the first halved and doubled in width. Embedding: the last block's width."""
+    layers: list[nn.Module] = [convolution(channels, width, 3), nn.ReLU()]
+    inputs = width
     for stage, depth in enumerate(depths):
         for index in range(depth):
-            layer = block(inputs, 64 * 2**stage, 2 if stage > 0 and index == 0 else 1)
+            layer = block(inputs, width * 2**stage, 2 if stage > 0 and index == 0 else 1)
             layers.append(layer)
             inputs = layer.outputs
     return Network(nn.Sequential(*layers, global_pool()), nn.Linear(inputs, num_classes))

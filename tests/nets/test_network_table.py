@@ -17,6 +17,7 @@ NAMES = {
     *("MLP", "LeNet", "AlexNet", "ConvNet", "InceptionV3", "MobileNetV3Small", "MobileNetV3Large"),
     *("VGG11", "VGG13", "VGG16", "VGG19"),
     *("ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152"),
+    *("ResNet8", "ResNet20", "ResNet32", "ResNet56"),
     *("WRN282", "WRN168", "WRN2810", "WRN502", "WRN1012"),
 }
 PACKAGE = Path(nets.__file__).parent
@@ -66,7 +67,7 @@ def test_unknown_name_lists_the_networks() -> None:
     ("names", "side"),
     [
         ("MLP", 1),
-        ("ConvNet ResNet18 ResNet152 WRN168 WRN2810 MobileNetV3Small MobileNetV3Large", 8),
+        ("ConvNet ResNet8 ResNet56 ResNet18 ResNet152 WRN168 WRN2810 MobileNetV3Small MobileNetV3Large", 8),
         ("LeNet AlexNet VGG11 VGG19 InceptionV3", 28),
         ("WRN502 WRN1012", 224),
     ],

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import nets
+from nets.resnet_cifar import PaddedShortcut
 
 # FACTS: embedding at 3×32×32, parameters at 3×32×32 and at 1×28×28, 10 classes.
 SMALL_FORMS = {
@@ -25,6 +26,10 @@ SMALL_FORMS = {
     "ResNet50": (2048, 23_520_842, 23_519_690),
     "ResNet101": (2048, 42_512_970, 42_511_818),
     "ResNet152": (2048, 58_156_618, 58_155_466),
+    "ResNet8": (64, 75_290, 75_002),
+    "ResNet20": (64, 269_722, 269_434),
+    "ResNet32": (64, 464_154, 463_866),
+    "ResNet56": (64, 853_018, 852_730),
     "WRN282": (128, 1_467_610, 1_467_322),
     "WRN168": (512, 10_961_370, 10_961_082),
     "WRN2810": (640, 36_479_194, 36_478_906),
@@ -57,6 +62,7 @@ ONE_OF_EACH_FAMILY = [
     "AlexNet",
     "VGG11",
     "ResNet18",
+    "ResNet8",
     "WRN282",
     "MobileNetV3Small",
     "InceptionV3",
@@ -92,6 +98,19 @@ def test_counts_of_small_forms(name: str) -> None:
         network = on_meta(name, channels, 10, side)
         assert parameters(network) == count
         assert network.embedding_dim == embedding
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (56, 0.85)])
+def test_counts_of_cifar_resnets_are_the_papers(depth: int, millions: float) -> None:
+    assert round(parameters(on_meta(f"ResNet{depth}", 3, 10, 32)) / 1e6, 2) == millions
+
+
+def test_shortcut_of_a_cifar_resnet_is_the_image_halved_and_padded_with_zeros() -> None:
+    x = torch.randn(2, 16, 7, 5)
+    padded = PaddedShortcut(16, 32, 2)(x)
+    assert torch.equal(padded[:, :16], x[:, :, ::2, ::2])
+    assert padded.shape == (2, 32, 4, 3) and not padded[:, 16:].any()
+    assert not list(PaddedShortcut(16, 32, 2).parameters())
 
 
 @pytest.mark.parametrize("name", LARGE_FORMS)
