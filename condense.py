@@ -24,7 +24,6 @@ from experiments.coreset_files import Job, complete
 from experiments.retraining import Timing, machine_of
 from utils.cli import run_main
 from utils.data.load import Data, load_once
-from utils.data.registry import DATASETS
 from utils.data.synthetic_set import load_synthetic
 from utils.device import describe_device, peak_memory, pick_device
 from utils.records.run_folder import run_folder
@@ -33,8 +32,7 @@ from utils.records.tables import load_table
 
 def main() -> None:
     description = str(__doc__).split("\n")[0]
-    networks, datasets = tuple(nets.NETWORKS), tuple(DATASETS)
-    command = parse(sys.argv[1:], networks=networks, datasets=datasets, description=description)
+    command = parse(sys.argv[1:], description=description)
     device = pick_device(command.execution.gpu)
     folders = []
     for config in command.condensations:

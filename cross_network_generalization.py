@@ -18,17 +18,17 @@ import torch
 
 import nets
 from condensation.evaluation import from_elsewhere, read_reduced, stored
-from experiments.arguments import OPTION_FLAGS, Choices, parse
-from experiments.arguments.catalogue import method_infos
+from experiments.arguments import parse
 from experiments.coreset_files import Job, complete
 from experiments.resume import resume
+from methods import METHODS
 from utils.cli import run_main
 from utils.config import RunConfig, Settings
 from utils.data.load import Data, load_once
-from utils.data.registry import DATASETS
 from utils.device import pick_device
 from utils.distributed import current_world, world_from_environment
 from utils.errors import UserError
+from utils.flags import flags_of
 from utils.records.cross_networks import cross_table
 from utils.records.plots import cross_plot
 from utils.records.run_folder import FinishedRun, find_runs
@@ -39,11 +39,10 @@ DEFAULT_CROSS = ("VGG16", "InceptionV3", "ResNet34", "WRN168", "MobileNetV3Small
 
 
 def main() -> None:
-    choices = Choices(tuple(nets.NETWORKS), method_infos(), tuple(DATASETS), cross=DEFAULT_CROSS)
     description = str(__doc__).split("\n")[0]
     with world_from_environment() as world:
         settings = parse(
-            sys.argv[1:], program="cross_network_generalization.py", choices=choices, description=description
+            sys.argv[1:], program="cross_network_generalization.py", cross=DEFAULT_CROSS, description=description
         )
         device = pick_device(settings.execution.gpu, world.local_rank)
         folders = [resume(settings, device, stored)] if settings.execution.resume else run(settings, device)
@@ -110,6 +109,7 @@ def matches(config: RunConfig, settings: Settings) -> bool:
     selection, flags = config.selection, settings.given
     selector = settings.selection.model or settings.model
     options = settings.selection.options
+    names = flags_of(METHODS[settings.selection.method])
     tests = {
         "dataset": config.data.dataset == settings.data.dataset,
         "im_size": config.data.im_size == settings.data.im_size,
@@ -120,7 +120,7 @@ def matches(config: RunConfig, settings: Settings) -> bool:
         "balance": selection.balance == settings.selection.balance,
         "model": selection.model in (None, selector),
         "selection_model": selection.model in (None, selector),
-        **{OPTION_FLAGS[name]: selection.options.get(name, value) == value for name, value in options.items()},
+        **{names[name].name: selection.options.get(name, value) == value for name, value in options.items()},
     }
     return all(agrees for flag, agrees in tests.items() if flag in flags)
 

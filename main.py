@@ -17,8 +17,7 @@ import torch
 
 import nets
 from condensation.evaluation import from_elsewhere, stored
-from experiments.arguments import Choices, parse
-from experiments.arguments.catalogue import method_infos
+from experiments.arguments import parse
 from experiments.coreset_files import Job, Selected, complete
 from experiments.resume import resume
 from experiments.retraining import Timing, machine_of
@@ -28,16 +27,14 @@ from utils.cli import run_main
 from utils.config import RunConfig, Settings
 from utils.data.coreset import Coreset
 from utils.data.load import Data, load_once
-from utils.data.registry import DATASETS
 from utils.device import pick_device
 from utils.distributed import world_from_environment
 from utils.records.tables import load_table
 
 
 def main() -> None:
-    choices = Choices(networks=tuple(nets.NETWORKS), methods=method_infos(), datasets=tuple(DATASETS))
     with world_from_environment() as world:
-        settings = parse(sys.argv[1:], program="main.py", choices=choices, description=str(__doc__).split("\n")[0])
+        settings = parse(sys.argv[1:], program="main.py", description=str(__doc__).split("\n")[0])
         device = pick_device(settings.execution.gpu, world.local_rank)
         folders = [resume(settings, device, stored)] if settings.execution.resume else run(settings, device)
         if world.first:

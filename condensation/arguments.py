@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from condensation.condensation_folder import read_record
 from condensation.config import (
-    INITS,
     MATCHINGS,
     METHODS,
     CondensationConfig,
@@ -21,40 +20,72 @@ from condensation.config import (
     default_strategy,
     loops,
 )
-from condensation.curvature import CURVATURES
-from condensation.objective import DISTANCES
-from experiments.arguments import Choices, Flag, flags, read_flags
-from experiments.arguments.settings import data_config, execution_config, idle_training, training_config
-from experiments.arguments.types import augmentation, integer, number, one_of
+from experiments.arguments.flags import SHARED, Groups, grouped
+from experiments.arguments.parser import read_flags
+from experiments.arguments.settings import (
+    data_config,
+    execution_config,
+    filled,
+    idle_training,
+    print_notes,
+    training_config,
+)
 from utils.config import ExecutionConfig, TrainingConfig
 from utils.errors import UserError
+from utils.flags import Flag, flags_of, integer, one_of
 
-_LEFT_OUT = {
-    *("memory_budget", "features", "save_features", "after_analyses", "exact_analyses", "profile"),
-    *("epochs", "train_batch"),
+_NO_CURVATURE = (
+    "note: with one image per class the variance of its gradients is zero, and so LCMat-C's curvature term moves "
+    "no pixel; --curvature diagonal acts there"
+)
+_LEFT_OUT = {  # shared flags that have no part here
+    *("fraction", "coreset", "features", "save_features", "memory_budget"),
+    *("after_analyses", "exact_analyses", "profile"),
 }
-_OF_CONDENSATION = ("seed", "num_exp")  # shared flags that stand with those of condensation
-_DEFAULTS: Mapping[str, object] = {  # of shared flags, as the literature evaluates synthetic sets
-    "model": "ConvNet",
-    "num_eval": 20,
-    "test_interval": 0,
-    "lr": 0.01,
-    "nesterov": False,
-    "scheduler": "StepLR",
-    "gamma": 0.1,
-    "step_size": None,
-    "augmentation": None,
+_CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literature evaluates synthetic sets
+    "dataset": {"help": "the images to condense"},
+    "model": {
+        "default": "ConvNet",
+        "help": "the network to condense and to evaluate with",
+        "group": "Condensation",
+    },
+    "seed": {"group": "Condensation"},
+    "num_exp": {"group": "Condensation"},
+    "cross": {"help": "further networks to evaluate with", "group": "Evaluation"},
+    "num_eval": {
+        "default": 20,
+        "read": integer(0),
+        "help": "train N fresh networks on each synthetic set (0: none)",
+    },
+    "epochs": {
+        "names": "--epochs --eval_epochs",
+        "default": None,
+        "help": "passes over the set (default: 1000, for DC 300)",
+    },
+    "batch": {"help": "images per step"},
+    "augmentation": {
+        "default": None,
+        "help": "as for main.py (default: the siamese one of the data set, but none for DC)",
+    },
+    "test_interval": {"default": 0},
+    "lr": {"default": 0.01},
+    "nesterov": {"default": False},
+    "scheduler": {"default": "StepLR"},
+    "gamma": {"default": 0.1},
+    "step_size": {
+        "default": None,
+        "help": "epochs between the steps, cycles or restarts of a schedule (default: half of them)",
+    },
 }
-_HELP: Mapping[str, str] = {
-    "dataset": "the images to condense",
-    "model": "the network to condense and to evaluate with",
-    "cross": "further networks to evaluate with",
-    "num_eval": "train N fresh networks on each synthetic set (0: none)",
-    "augmentation": "as for main.py (default: the siamese one of the data set, but none for DC)",
-    "step_size": "epochs between the steps, cycles or restarts of a schedule (default: half of them)",
-    "lr": "the highest learning rate",
-    "batch": "images per step",
-}
+WITHOUT_FIELD = (
+    Flag(
+        "--matching",
+        one_of("matching", MATCHINGS),
+        "DSA",
+        "LCMat: the first term, as in DC or DSA",
+        group="Condensation",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -68,18 +99,15 @@ class Command:
     execution: ExecutionConfig
 
 
-def parse(argv: Sequence[str], *, networks: tuple[str, ...], datasets: tuple[str, ...], description: str) -> Command:
-    """What ``argv`` (without the program's name) asks for; flags that do not act are named on stderr.
+def parse(argv: Sequence[str], *, description: str = "") -> Command:
+    """Return what ``argv`` (without the program's name) asks for; flags that do not act are named on stderr.
 
     Raises:
         UserError: an unknown flag or name, or a value outside its bounds.
         SystemExit: with status 0, after ``--help``.
     """
-    choices = Choices(networks, (), datasets)
-    groups = _groups(choices)
+    groups = condensing()
     values, given = read_flags(argv, groups, "condense.py", description)
-    shared = {flag.name: flag.default for members in flags(choices).values() for flag in members}
-    values = Namespace(**{**shared, **vars(values)})
     if values.resume is None:
         condensations = tuple(_condensation(values, seed) for seed in range(values.seed, values.seed + values.num_exp))
     else:
@@ -88,10 +116,22 @@ def parse(argv: Sequence[str], *, networks: tuple[str, ...], datasets: tuple[str
     training = _evaluation(values, config)
     others = tuple(network for network in values.cross if network != config.model)
     kept = [flag.name for title in ("Data", "Condensation") for flag in groups[title] if flag.name != "data_path"]
-    idle = dict(_idle(values, config, training, kept))
-    for note in (*(f"--{name} {idle[name]}" for name in idle if name in given), *_notes(config)):
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(_idle(values, config, training, kept), given)
+    if config.rho and not config.curvature_acts:
+        print(_NO_CURVATURE, file=sys.stderr)
     return Command(condensations, training, (config.model, *others), values.num_eval, execution_config(values))
+
+
+def condensing() -> Groups:
+    """Return the flags of ``condense.py``."""
+    shared = (
+        replace(flag, **_CHANGES.get(flag.name, {}))
+        for kind, group in SHARED
+        for flag in flags_of(kind, "Evaluation" if group == "Retraining" else group).values()
+        if flag.name not in _LEFT_OUT
+    )
+    own = flags_of(CondensationConfig, "Condensation").values()
+    return grouped((*own, *WITHOUT_FIELD, *shared), ("Data", "Condensation", "Evaluation", "Output", "Machine"))
 
 
 def _condensation(values: Namespace, seed: int) -> CondensationConfig:
@@ -101,17 +141,16 @@ def _condensation(values: Namespace, seed: int) -> CondensationConfig:
     if method != "DM":
         outer, inner = values.outer or outer, values.inner or inner
     curved = method == "LCMat" and values.rho > 0
-    return CondensationConfig(
+    return filled(
+        CondensationConfig,
+        values,
         data=data_config(values),
         model=values.model,
-        method=method,
-        ipc=values.ipc,
         seed=seed,
         init=values.init or defaults.init,
         iterations=values.iterations or defaults.iterations,
         pixel_lr=values.pixel_lr or default_pixel_lr(method, values.dataset, values.ipc),
         strategy=_strategy(values),
-        real_batch=values.real_batch,
         outer=outer,
         inner=inner if outer > 1 else 1,
         distance=None if method == "DM" else values.distance,
@@ -141,24 +180,15 @@ def _recorded(values: Namespace) -> CondensationConfig:
     values.save_path = str(folder.parent)
     if config.data.dataset == "ImageFolder":
         return config
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, data_path=values.data_path))
+    return replace(config, data=replace(config.data, data_path=values.data_path))
 
 
 def _evaluation(values: Namespace, config: CondensationConfig) -> TrainingConfig:
     """How evaluation networks are trained."""
-    values.epochs = values.eval_epochs or default_epochs(config.method, config.data.dataset)
+    values.epochs = values.epochs or default_epochs(config.method, config.data.dataset)
     values.step_size = values.step_size or -(-values.epochs // 2)
     values.augmentation = values.augmentation or default_augmentation(config.method, config.data.dataset)
-    return training_config(values)
-
-
-def _notes(config: CondensationConfig) -> Iterator[str]:
-    """What to know of these settings."""
-    if config.rho and not config.curvature_acts:
-        yield (
-            "with one image per class the variance of its gradients is zero, and so LCMat-C's curvature term moves "
-            "no pixel; --curvature diagonal acts there"
-        )
+    return training_config(values, values.batch)
 
 
 def _idle(
@@ -187,69 +217,3 @@ def _idle(
         yield "inner", "is not used where each network serves one pixel step"
     if not _augments(values):
         yield "strategy", "is not used by DC, which does not augment while matching"
-
-
-def _groups(choices: Choices) -> dict[str, tuple[Flag, ...]]:
-    """The flags of ``condense.py`` by the group that help shows them in."""
-    shared = flags(choices)
-    training = {flag.name: flag for flag in shared["Retraining"]}
-    own = _condensation_flags()
-    of_condensation = tuple(training[name] for name in _OF_CONDENSATION)
-    left = tuple(flag for name, flag in training.items() if name not in _OF_CONDENSATION)
-    epochs = Flag("--eval_epochs --epochs", integer(1), None, "N", "passes over the set (default: 1000, for DC 300)")
-    groups = {
-        "Data": shared["Data"],
-        "Condensation": (*shared["Network"][:1], *own, *of_condensation),
-        "Evaluation": (*shared["Network"][1:], epochs, *left),
-        "Output": shared["Output"],
-        "Machine": shared["Machine"],
-    }
-    return {
-        title: tuple(_adapted(flag) for flag in members if flag.name not in _LEFT_OUT)
-        for title, members in groups.items()
-    }
-
-
-def _adapted(flag: Flag) -> Flag:
-    """A shared flag with the default and the words that it has here."""
-    read = integer(0) if flag.name == "num_eval" else flag.read
-    default, words = _DEFAULTS.get(flag.name, flag.default), _HELP.get(flag.name, flag.help)
-    return dataclasses.replace(flag, read=read, default=default, help=words)
-
-
-def _condensation_flags() -> tuple[Flag, ...]:
-    return (
-        Flag("--method", one_of("method", METHODS), "LCMat", "NAME", "the objective: LCMat (LCMat-C), DC, DSA or DM"),
-        Flag("--ipc", integer(1), 1, "N", "synthetic images per class"),
-        Flag("--init", one_of("init", INITS), None, "WHAT", "start from real images or noise (default: DC noise)"),
-        Flag("--iterations", integer(1), None, "N", "networks to match with (default: 1000, for DM 20000)"),
-        Flag("--rho", number("[0, inf)"), 1.0, "R", "LCMat: the radius; its curvature term weighs R/2"),
-        Flag(
-            "--curvature",
-            one_of("curvature", CURVATURES),
-            "variance",
-            "WHAT",
-            "LCMat: variance of the per-sample gradients of the last layer, or diagonal of its Hessian",
-        ),
-        Flag("--matching", one_of("matching", MATCHINGS), "DSA", "NAME", "LCMat: the first term, as in DC or DSA"),
-        Flag(
-            "--distance",
-            one_of("distance", DISTANCES),
-            "layerwise",
-            "NAME",
-            "of gradients: layerwise (the sum of "
-            "1 - cosine over layers and outputs), squared (Euclidean), or cosine (of all weights)",
-        ),
-        Flag(
-            "--strategy",
-            augmentation,
-            None,
-            "NAME",
-            "families of siamese augmentation while matching, or none "
-            "(default: all that suit the data set, but none for DC)",
-        ),
-        Flag("--pixel_lr", number("(0, inf)"), None, "LR", "learning rate of the pixels (default: 0.1, for DM 1)"),
-        Flag("--outer", integer(1), None, "N", "pixel steps with each network (default: as published for --ipc)"),
-        Flag("--inner", integer(1), None, "N", "epochs of the network between two of them (default: the same)"),
-        Flag("--real_batch", integer(1), 256, "N", "real images of each class in a step"),
-    )

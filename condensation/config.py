@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any
 
+from condensation.curvature import CURVATURES
+from condensation.objective import DISTANCES
 from utils.config import DataConfig, OptionValue, SelectionConfig, digest
 from utils.errors import UserError
+from utils.flags import flag, integer, number, one_of
 
 _LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 _UPRIGHT = ("MNIST", "permutedMNIST", "QMNIST", "SVHN", "Digits")  # a mirrored digit is no digit
@@ -59,19 +62,64 @@ class CondensationConfig:
 
     data: DataConfig
     model: str
-    method: str
-    ipc: int
     seed: int
-    init: str
-    iterations: int
-    pixel_lr: float
-    strategy: str
-    real_batch: int = 256
-    outer: int = 1
-    inner: int = 1
-    distance: str | None = None
-    rho: float | None = None
-    curvature: str | None = None
+    method: str = flag(
+        "LCMat", "--method", one_of("method", METHODS), "the objective: LCMat (LCMat-C), DC, DSA or DM", unset=MISSING
+    )
+    ipc: int = flag(1, "--ipc", integer(1), "synthetic images per class", "N", unset=MISSING)
+    init: str = flag(
+        None,
+        "--init",
+        one_of("init", INITS),
+        "start from real images or noise (default: DC noise)",
+        "WHAT",
+        unset=MISSING,
+    )
+    iterations: int = flag(
+        None, "--iterations", integer(1), "networks to match with (default: 1000, for DM 20000)", "N", unset=MISSING
+    )
+    pixel_lr: float = flag(
+        None,
+        "--pixel_lr",
+        number("(0, inf)"),
+        "learning rate of the pixels (default: 0.1, for DM 1)",
+        "LR",
+        unset=MISSING,
+    )
+    strategy: str = flag(
+        None,
+        "--strategy",
+        "augmentation",
+        "families of siamese augmentation while matching, or none "
+        "(default: all that suit the data set, but none for DC)",
+        unset=MISSING,
+    )
+    real_batch: int = flag(256, "--real_batch", integer(1), "real images of each class in a step", "N")
+    outer: int = flag(
+        None, "--outer", integer(1), "pixel steps with each network (default: as published for --ipc)", "N", unset=1
+    )
+    inner: int = flag(
+        None, "--inner", integer(1), "epochs of the network between two of them (default: the same)", "N", unset=1
+    )
+    distance: str | None = flag(
+        "layerwise",
+        "--distance",
+        one_of("distance", DISTANCES),
+        "of gradients: layerwise (the sum of 1 - cosine over layers and outputs), squared (Euclidean), "
+        "or cosine (of all weights)",
+        unset=None,
+    )
+    rho: float | None = flag(
+        1.0, "--rho", number("[0, inf)"), "LCMat: the radius; its curvature term weighs R/2", "R", unset=None
+    )
+    curvature: str | None = flag(
+        "variance",
+        "--curvature",
+        one_of("curvature", CURVATURES),
+        "LCMat: variance of the per-sample gradients of the last layer, or diagonal of its Hessian",
+        "WHAT",
+        unset=None,
+    )
 
     @property
     def label(self) -> str:

@@ -19,12 +19,10 @@ from utils.config import ExecutionConfig, RunConfig, Settings
 from utils.data.load import Data, load_once
 from utils.errors import UserError
 from utils.files import content_digest
+from utils.flags import flags_of
 from utils.records.run_folder import Run, read_run_config
 
-_USED = {
-    *("resume", "data_path", "features", "gpu", "workers", "print_freq", "data_on_device", "memory_budget"),
-    *("checkpoint_interval", "save_features", "profile", "after_analyses", "exact_analyses"),
-}  # fmt: skip
+_USED = {"data_path", *(flag.name for flag in flags_of(ExecutionConfig).values())} - {"save_path"}
 
 
 def resume(settings: Settings, device: torch.device, stored: Callable[[Run], Reduced | None]) -> Path:

@@ -1,12 +1,13 @@
 """What a selection method is: options, a declaration of what it needs, and a way to pick.
 
 Adding a method is one file with a frozen dataclass derived from ``Method`` and one line in methods/__init__.py.
+Its options are the dataclass's fields; one with a ``flag`` (utils/flags.py) is an option of the command line too.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar
@@ -80,24 +81,33 @@ class Context:
 
 
 class Method(ABC):
-    """A selection method; its dataclass fields are its options, named like their flags.
+    """A selection method; its dataclass fields are its options.
 
     Attributes:
         source: the paper, or where the method is from.
         need: what it looks at.
         takes_validation: whether it uses held-out samples where there are some.
+        whole: whether it keeps every sample, so that neither a fraction nor a balance applies.
+        acts_with: options that act only where another one has this value, as {option: (other, value)}.
         embeddings_only: whether pretrained embeddings, where it takes them, make a proxy superfluous.
     """
 
     source: ClassVar[str]
     need: ClassVar[Need] = Need.FEATURES
     takes_validation: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
+    acts_with: ClassVar[Mapping[str, tuple[str, str]]] = {}
     embeddings_only: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[Need, ...]:
         """All that it looks at with its options as they are."""
         return (self.need,)
+
+    @property
+    def canonical(self) -> str | None:
+        """The name of the method that it equals with its options as they are, where that has a name of its own."""
+        return None
 
     @property
     def nested(self) -> bool:

@@ -16,6 +16,7 @@ class Full(Method):
 
     source = "baseline"
     need = Need.NOTHING
+    whole = True
 
     def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
         return Picks(np.arange(len(evidence)))

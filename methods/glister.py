@@ -12,9 +12,10 @@ from torch import Tensor
 from methods.base import Context, Evidence, Method
 from methods.features import Features
 from methods.gradients import Gradients
-from methods.greedy.optimizers import Picks
+from methods.greedy.optimizers import Picks, greedy_flag
 from methods.tie_breaking import first_highest
 from utils.errors import UserError, choose
+from utils.flags import flag, number
 from utils.seeding import derive_seed
 from utils.threads import small_steps
 
@@ -40,8 +41,8 @@ class Glister(Method):
     source = "Killamsetty et al., GLISTER: Generalization based Data Subset Selection, AAAI 2021, algorithm 2"
     takes_validation = True
 
-    eta: float = 0.1
-    greedy: str = "LazyGreedy"
+    eta: float = flag(0.1, "--lr", number("(0, inf)"), "also Glister's step", "LR")
+    greedy: str = greedy_flag()
 
     def __post_init__(self) -> None:
         if not 0 < self.eta < math.inf:

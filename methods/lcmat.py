@@ -6,28 +6,17 @@ from dataclasses import dataclass
 
 from methods.features import Features
 from methods.greedy.distances import CurvatureDistance, Distance
-from methods.submodular import SetFunctionMethod, check_curvature_options
+from methods.submodular import CurvatureMethod
 
 
 @dataclass(frozen=True)
-class LCMat(SetFunctionMethod):
+class LCMat(CurvatureMethod):
     """Minimise F(S) = Σ_i min_{j∈S} D_ij, D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk|, greedily.
 
     Facility location over c − D reaches 1 − 1/e of the best; the picks do not depend on c ≥ max D.
-
-    Attributes:
-        eps: weight of the curvature term, ρ/2.
-        num_dims: the K coordinates of the Hessian diagonal with the largest variance in the class.
     """
 
     source = "Shin et al., Loss-Curvature Matching for Dataset Selection and Condensation, AISTATS 2023"
-
-    eps: float = 0.05
-    num_dims: int = 100
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_curvature_options(self.eps, self.num_dims)
 
     def distance(self, features: Features) -> Distance:
         return CurvatureDistance(features, self.eps, self.num_dims)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from methods.base import Evidence, Method, Need
 from utils.data.batches import Batch
 from utils.errors import UserError
+from utils.flags import switch
 
 _SIZE = 224
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
@@ -26,7 +27,7 @@ class EmbeddingMethod(Method):
         pretrained: measure by the embeddings of torchvision's ResNet18, trained on ImageNet (needs pixels).
     """
 
-    pretrained: bool = False
+    pretrained: bool = switch("--pretrained", "kCenterGreedy, Cal: measure by an ImageNet network instead of the proxy")
 
     @property
     def needs(self) -> tuple[Need, ...]:

@@ -14,10 +14,11 @@ from methods.features import Features
 from methods.greedy.class_batches import facility_location_of_classes
 from methods.greedy.class_threads import pick_side_by_side
 from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
-from methods.greedy.optimizers import GREEDIES, Picks
+from methods.greedy.optimizers import GREEDIES, Picks, greedy_flag
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.greedy.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
 from utils.errors import UserError, choose
+from utils.flags import flag, integer, number, one_of, switch
 
 _EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so batched passes can stand for either
 
@@ -31,8 +32,8 @@ class SetFunctionMethod(Method):
         weighted: weigh each pick by its cluster, the number of samples that it is the nearest pick to.
     """
 
-    greedy: str = "LazyGreedy"
-    weighted: bool = False
+    greedy: str = greedy_flag()
+    weighted: bool = switch("--weighted", "set functions: weigh each picked image by the number that it stands for")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "greedy", choose("greedy", self.greedy, GREEDIES))
@@ -85,38 +86,23 @@ def cluster_sizes(matrix: PairwiseMatrix, picks: Picks) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Submodular(SetFunctionMethod):
-    """Any kernel, set function and greedy optimiser together.
-
-    Kernels of g_i, the per-sample last-layer gradients: ``cosine`` ½ + ½cos(g_i, g_j); ``worst`` c − D_ij with
-    LCMat's D; ``grad_l2`` max d − d with d = ‖g_i − g_j‖₂; ``adacore`` the same of preconditioned gradients.
+class CurvatureMethod(SetFunctionMethod):
+    """A method that can compare gradients and curvatures, as LCMat does.
 
     Attributes:
-        submodular: FacilityLocation, GraphCut or LogDeterminant.
-        kernel: cosine, worst, adacore or grad_l2.
-        eps: weight of the curvature term of ``worst``, ρ/2.
-        num_dims: Hessian coordinates K of ``worst``.
+        eps: weight of the curvature term, ρ/2.
+        num_dims: the K coordinates of the Hessian diagonal with the largest variance in the class.
     """
 
-    source = "Iyer et al. 2021, Submodular combinatorial information measures; kernels as named"
-
-    submodular: str = "GraphCut"
-    kernel: str = "cosine"
-    eps: float = 0.05
-    num_dims: int = 100
+    eps: float = flag(0.05, "--eps", number("[0, inf)"), "LCMat: weight of the curvature term, half the radius", "E")
+    num_dims: int = flag(100, "--K", integer(1), "LCMat: coordinates of the Hessian diagonal compared, per class", "N")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "submodular", choose("submodular function", self.submodular, SET_FUNCTIONS))
-        object.__setattr__(self, "kernel", choose("kernel", self.kernel, KERNELS))
-        check_curvature_options(self.eps, self.num_dims)
-
-    @property
-    def set_function(self) -> type[SetFunction]:
-        return SET_FUNCTIONS[self.submodular]
-
-    def distance(self, features: Features) -> Distance:
-        return KERNELS[self.kernel](features, self)
+        if not 0 <= self.eps < float("inf"):
+            raise UserError(f"eps is a finite number of at least 0, not {self.eps}")
+        if self.num_dims < 1:
+            raise UserError(f"num_dims (--K) is at least 1, not {self.num_dims}")
 
 
 KERNELS: dict[str, Callable[[Features, Submodular], Distance]] = {
@@ -127,9 +113,45 @@ KERNELS: dict[str, Callable[[Features, Submodular], Distance]] = {
 }
 
 
-def check_curvature_options(eps: float, num_dims: int) -> None:
-    """Raise UserError unless 0 ≤ eps < ∞ and num_dims ≥ 1."""
-    if not 0 <= eps < float("inf"):
-        raise UserError(f"eps is a finite number of at least 0, not {eps}")
-    if num_dims < 1:
-        raise UserError(f"num_dims (--K) is at least 1, not {num_dims}")
+@dataclass(frozen=True)
+class Submodular(CurvatureMethod):
+    """Any kernel, set function and greedy optimiser together.
+
+    Kernels of g_i, the per-sample last-layer gradients: ``cosine`` ½ + ½cos(g_i, g_j); ``worst`` c − D_ij with
+    LCMat's D; ``grad_l2`` max d − d with d = ‖g_i − g_j‖₂; ``adacore`` the same of preconditioned gradients.
+
+    Attributes:
+        submodular: FacilityLocation, GraphCut or LogDeterminant.
+        kernel: cosine, worst, adacore or grad_l2; the options of LCMat's distance are for ``worst``.
+    """
+
+    source = "Iyer et al. 2021, Submodular combinatorial information measures; kernels as named"
+    acts_with = dict.fromkeys(("eps", "num_dims"), ("kernel", "worst"))
+
+    submodular: str = flag(
+        "GraphCut", "--submodular", one_of("submodular", SET_FUNCTIONS), "Submodular: the set function: {names}"
+    )
+    kernel: str = flag(
+        "cosine",
+        "--kernel",
+        one_of("kernel", KERNELS),
+        "Submodular: how alike two images are: {names}; worst with FacilityLocation is LCMat",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "submodular", choose("submodular function", self.submodular, SET_FUNCTIONS))
+        object.__setattr__(self, "kernel", choose("kernel", self.kernel, KERNELS))
+
+    @property
+    def canonical(self) -> str | None:
+        if self.submodular != "FacilityLocation":
+            return None
+        return {"worst": "LCMat", "adacore": "AdaCore"}.get(self.kernel)
+
+    @property
+    def set_function(self) -> type[SetFunction]:
+        return SET_FUNCTIONS[self.submodular]
+
+    def distance(self, features: Features) -> Distance:
+        return KERNELS[self.kernel](features, self)

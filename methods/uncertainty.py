@@ -11,28 +11,7 @@ from methods.base import Context, Evidence, Method, highest
 from methods.features import Features
 from methods.greedy.optimizers import Picks
 from utils.errors import choose
-
-
-@dataclass(frozen=True)
-class Uncertainty(Method):
-    """Most uncertain first.
-
-    LeastConfidence: the smallest max_c p_c. Entropy: the highest −Σ_c p_c log p_c. Margin: the smallest
-    difference of the two largest p_c.
-
-    Attributes:
-        uncertainty: LeastConfidence, Entropy or Margin.
-    """
-
-    source = "Settles, Active Learning Literature Survey, 2009; Coleman et al., Selection via Proxy, ICLR 2020"
-
-    uncertainty: str = "Entropy"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "uncertainty", choose("uncertainty", self.uncertainty, UNCERTAINTIES))
-
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
-        return highest(UNCERTAINTIES[self.uncertainty](self.features_of(evidence)), budget)
+from utils.flags import flag, one_of
 
 
 def least_confidence(features: Features) -> Tensor:
@@ -57,3 +36,27 @@ UNCERTAINTIES: dict[str, Callable[[Features], Tensor]] = {
     "Entropy": entropy,
     "Margin": margin,
 }
+
+
+@dataclass(frozen=True)
+class Uncertainty(Method):
+    """Most uncertain first.
+
+    LeastConfidence: the smallest max_c p_c. Entropy: the highest −Σ_c p_c log p_c. Margin: the smallest
+    difference of the two largest p_c.
+
+    Attributes:
+        uncertainty: LeastConfidence, Entropy or Margin.
+    """
+
+    source = "Settles, Active Learning Literature Survey, 2009; Coleman et al., Selection via Proxy, ICLR 2020"
+
+    uncertainty: str = flag(
+        "Entropy", "--uncertainty", one_of("uncertainty", UNCERTAINTIES), "Uncertainty: what counts as unsure: {names}"
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uncertainty", choose("uncertainty", self.uncertainty, UNCERTAINTIES))
+
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+        return highest(UNCERTAINTIES[self.uncertainty](self.features_of(evidence)), budget)

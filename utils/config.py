@@ -6,10 +6,11 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from utils.errors import UserError
+from utils.flags import flag, integer, number, one_of, optional_path, path, size, switch
 
 OptionValue = bool | int | float | str
 
@@ -18,58 +19,94 @@ OptionValue = bool | int | float | str
 class DataConfig:
     """Which images, at which size, and how much of the training set is held out."""
 
-    dataset: str
-    data_path: str = "data"
-    im_size: int | None = None  # None: the data set's own size, enlarged where the network needs it
-    val: bool = False
-    val_ratio: float = 0.2
+    dataset: str = flag(
+        "CIFAR10",
+        "--dataset",
+        "dataset",
+        "the images to select from: {names}; names may be given in any case",
+        unset=MISSING,
+    )
+    data_path: str = flag("data", "--data_path", path, "where data sets are looked for and downloaded to", "DIR")
+    im_size: int | None = flag(  # None: the data set's own size, enlarged where the network needs it
+        None, "--im_size", integer(1), "resize images to N x N (default: the data set's own size)", "N"
+    )
+    val: bool = switch("--val", "hold a stratified, seeded part of the training images out, as validation set")
+    val_ratio: float = flag(0.2, "--val_ratio", number("(0, 1)"), "how much of the training set --val holds out", "R")
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """A torch.optim name and the options it is given, as far as it takes them."""
 
-    name: str = "SGD"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    nesterov: bool = True
+    name: str = flag("SGD", "--optimizer", "optimizer", "a torch.optim class, given the settings that it takes")
+    lr: float = flag(0.1, "--lr", number("(0, inf)"), "the highest learning rate", "LR")
+    momentum: float = flag(0.9, "--momentum", number("[0, 1)"), "momentum, for optimisers that have it", "M")
+    weight_decay: float = flag(5e-4, "--weight_decay -wd", number("[0, inf)"), "weight decay", "W")
+    nesterov: bool = switch("--nesterov", "Nesterov's form of momentum, for SGD", True)
 
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """A torch.optim.lr_scheduler name; ``min_lr`` is the cosine floor, ``step_size`` is in epochs."""
+    """A torch.optim.lr_scheduler name, and its settings."""
 
-    name: str = "CosineAnnealingLR"
-    min_lr: float = 1e-4
-    gamma: float = 0.5
-    step_size: int = 50
+    name: str = flag(
+        "CosineAnnealingLR",
+        "--scheduler",
+        "scheduler",
+        "learning-rate schedule, stepped every batch: {names} (a constant lr)",
+    )
+    min_lr: float = flag(1e-4, "--min_lr", number("[0, inf)"), "where schedules that fall to a floor end", "LR")
+    gamma: float = flag(
+        0.5, "--gamma", number("(0, 1]"), "factor of StepLR, ExponentialLR (an epoch) and ConstantLR", "G"
+    )
+    step_size: int = flag(
+        50, "--step_size", integer(1), "epochs between the steps, cycles or restarts of a schedule", "N"
+    )
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """One training of one network."""
 
-    epochs: int = 200
-    batch: int = 256
+    epochs: int = flag(200, "--epochs", integer(1), "passes over the coreset", "N")
+    batch: int = flag(256, "--batch --batch-size -b", integer(1), "images per step, of proxy and retraining alike", "N")
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig | None = field(default_factory=SchedulerConfig)  # None: constant lr
     augment: bool = True  # as the data set's table says
-    augmentation: str = ""  # families of siamese augmentation in place of that, joined by "_"
-    test_interval: int = 1  # epochs between tests; 0: only after the last
-    test_fraction: float = 1.0
-    amp: bool = False  # bf16 autocast, channels_last on CUDA
-    compile: bool = False
+    augmentation: str = flag(  # families of siamese augmentation in place of that, joined by "_"
+        "standard",
+        "--augmentation",
+        "augmentation",
+        "standard (the data set's own), none, or siamese: one or several of {names}, joined by _",
+        unset="",
+    )
+    test_interval: int = flag(
+        1, "--test_interval -ti", integer(0), "test every N epochs and after the last (0: only then)", "N"
+    )
+    test_fraction: float = flag(
+        1.0, "--test_fraction -tf", number("(0, 1]"), "the part of the test set to test on", "F"
+    )
+    amp: bool = switch(  # bf16 autocast, channels_last on CUDA
+        "--amp", "train in bfloat16 where that is safe; faster on GPUs, results differ in rounding", group="Machine"
+    )
+    compile: bool = switch("--compile", "compile networks with torch.compile before training", group="Machine")
 
 
 @dataclass(frozen=True)
 class SelectionConfig:
     """A method, its options, and the proxy that it looks through (None where it needs none)."""
 
-    method: str
-    balance: bool = True
+    method: str = flag("LCMat", "--selection", "selection", "the method: {names}", unset=MISSING)
+    balance: bool = switch(
+        "--balance", "give every class its share of the coreset, instead of ranking all at once", True
+    )
     options: Mapping[str, OptionValue] = field(default_factory=dict)
-    model: str | None = None
+    model: str | None = flag(
+        None,
+        "--selection_model",
+        "network",
+        "the network to select with, where it is not the one to train (default: --model)",
+    )
     proxy: TrainingConfig | None = None
     features: str | None = None  # digest of the --features file that stood in for a proxy
 
@@ -128,19 +165,66 @@ class RunConfig:
 class ExecutionConfig:
     """Where and how the work is done; changes no result."""
 
-    save_path: str = "result"
-    gpu: tuple[int, ...] = ()
-    workers: int = 4
-    print_freq: int = 100
-    data_on_device: str = "auto"
-    memory_budget: int | None = None  # bytes for selection; None: a fraction of what is free
-    resume: str | None = None
-    checkpoint_interval: float = 10.0  # seconds between checkpoints
-    features: str | None = None  # file to select by instead of a proxy
-    save_features: bool = False
-    profile: bool = False
-    after_analyses: bool = False
-    exact_analyses: bool = False
+    save_path: str = flag("result", "--save_path -sp", path, "where each run gets its folder", "DIR")
+    resume: str | None = flag(
+        None, "--resume -r", optional_path, "go on with the run in this folder or checkpoint", "PATH"
+    )
+    checkpoint_interval: float = flag(
+        10.0,
+        "--checkpoint_interval",
+        number("[0, inf)"),
+        "seconds of work that an interruption may cost, at most an epoch more",
+        "S",
+    )
+    print_freq: int = flag(
+        100, "--print_freq -p", integer(1), "steps between two lines of a log that is not a terminal", "N"
+    )
+    features: str | None = flag(
+        None,
+        "--features",
+        optional_path,
+        "select by these embeddings, logits and labels, saved by --save_features or made elsewhere; no proxy",
+        "FILE.npz",
+        group="Selection",
+    )
+    save_features: bool = switch(
+        "--save_features", "keep the proxy's embeddings and logits, to select again without it"
+    )
+    after_analyses: bool = switch("--after_analyses", "compare the curvature of coreset and full set after retraining")
+    exact_analyses: bool = switch("--exact_analyses", "the same with exact instead of estimated eigenvalues; slow")
+    gpu: tuple[int, ...] = flag(
+        (),
+        "--gpu",
+        integer(0),
+        "CUDA devices to use (default: the first, or else the CPU)",
+        "ID [ID ...]",
+        group="Machine",
+    )
+    workers: int = flag(
+        4,
+        "--workers -j",
+        integer(0, 1024),
+        "loader processes, for data that does not fit in memory",
+        "N",
+        group="Machine",
+    )
+    data_on_device: str = flag(
+        "auto",
+        "--data_on_device",
+        one_of("data_on_device", ("auto", "on", "off")),
+        "keep the images on the training device: auto (where they fit), on or off",
+        "WHEN",
+        group="Machine",
+    )
+    memory_budget: int | None = flag(  # bytes; None: a fraction of what is free
+        None,
+        "--memory_budget",
+        size,
+        "what selection may use, in bytes or as 512MB, 8GB (default: a part of what is free)",
+        "SIZE",
+        group="Machine",
+    )
+    profile: bool = switch("--profile", "write a torch profiler trace into the run's folder", group="Machine")
 
 
 @dataclass(frozen=True)
@@ -148,16 +232,45 @@ class Settings:
     """A whole command line: one selection, retrained for every fraction, seed and repeat."""
 
     data: DataConfig
-    model: str
     selection: SelectionConfig
     training: TrainingConfig
-    fractions: tuple[float, ...]
-    seeds: tuple[int, ...]
-    num_eval: int = 1
-    cross: tuple[str, ...] = ()
-    coresets: tuple[str, ...] = ()  # --coreset FILE …: selected elsewhere
+    model: str = flag("ResNet18", "--model", "network", "the network to train: {names}", group="Network")
+    fractions: tuple[float, ...] = flag(
+        (0.1,),
+        "--fraction",
+        number("(0, 1]"),
+        "the part of the training set to keep; several share one proxy and one selection",
+        "F [F ...]",
+        group="Selection",
+    )
+    seed: int = flag(0, "--seed", integer(0), "of all randomness; the same seed gives the same result", "N")
+    num_exp: int = flag(1, "--num_exp", integer(1, 10_000), "run N seeds: --seed, --seed + 1, ...", "N")
+    num_eval: int = flag(
+        1, "--num_eval", integer(1, 10_000), "train N freshly initialised networks on each coreset", "N"
+    )
+    cross: tuple[str, ...] = flag(
+        (),
+        "--cross",
+        "network",
+        "further networks, each trained on the same coreset after --model",
+        "NAME [NAME ...]",
+        group="Network",
+    )
+    coresets: tuple[str, ...] = flag(
+        (),
+        "--coreset",
+        path,
+        "train on these saved coresets, or synthetic sets, instead of selecting",
+        "FILE [FILE ...]",
+        group="Selection",
+    )
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     given: frozenset[str] = frozenset()  # the flags, without dashes, that the command line names itself
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each experiment."""
+        return tuple(range(self.seed, self.seed + self.num_exp))
 
     def run(self, fraction: float, seed: int, selection: SelectionConfig | None = None) -> RunConfig:
         """The configuration of one run of this command line, or of one with another selection."""

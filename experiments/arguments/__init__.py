@@ -1,7 +1,5 @@
-"""One parser for every entry script: ``parse`` turns a command line into Settings."""
+"""The command line of the scripts that select: ``parse`` turns it into Settings."""
 
-from experiments.arguments.choices import OPTION_FLAGS, Choices, Condition, MethodInfo, Spelling
-from experiments.arguments.flags import Flag, flags
-from experiments.arguments.parser import parse, read_flags
+from experiments.arguments.settings import parse
 
-__all__ = ["OPTION_FLAGS", "Choices", "Condition", "Flag", "MethodInfo", "Spelling", "flags", "parse", "read_flags"]
+__all__ = ["parse"]

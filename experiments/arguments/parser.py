@@ -1,43 +1,23 @@
-"""The command line: argparse splits it, the flags read it, and one line says what is wrong with it."""
+"""From a command line to the value of every flag: argparse splits it, and one line says what is wrong with it."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.arguments.choices import Choices
-from experiments.arguments.flags import Flag, flags
-from experiments.arguments.settings import build
-from experiments.arguments.types import yes_no
+from experiments.arguments.flags import Groups
 from utils.cli import Parser
-from utils.config import Settings
 from utils.errors import UserError
-
-
-def parse(argv: Sequence[str], *, program: str, choices: Choices, description: str = "") -> Settings:
-    """The settings that ``argv`` (without the program's name) asks for.
-
-    A flag that is given but has no part in what is asked for is named on stderr, in a ``note: …`` line.
-
-    Raises:
-        UserError: an unknown flag, name or device, or a value outside its bounds.
-        SystemExit: with status 0, after ``--help``.
-    """
-    values, given = read_flags(argv, flags(choices), program, description)
-    settings, notes = build(values, given, choices)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    return settings
+from utils.flags import Flag, yes_no
 
 
 def read_flags(
-    argv: Sequence[str], groups: Mapping[str, tuple[Flag, ...]], program: str, description: str = ""
+    argv: Sequence[str], groups: Groups, program: str, description: str = ""
 ) -> tuple[argparse.Namespace, frozenset[str]]:
-    """The value of every flag of ``groups``, under its name, and the names of those that ``argv`` gives.
+    """Return the value of every flag of ``groups``, under its name, and the names of those that ``argv`` gives.
 
     Raises:
         UserError: an unknown flag, or a value outside its bounds.
@@ -65,7 +45,7 @@ class _Formatter(argparse.HelpFormatter):
         return f"{names} {action.metavar}" if action.metavar else names
 
 
-def _parser(groups: Mapping[str, tuple[Flag, ...]], program: str, description: str) -> Parser:
+def _parser(groups: Groups, program: str, description: str) -> Parser:
     parser = Parser(
         prog=program,
         usage="%(prog)s [--flag value ...]",
@@ -80,12 +60,24 @@ def _parser(groups: Mapping[str, tuple[Flag, ...]], program: str, description: s
             group.add_argument(
                 *flag.names.split(),
                 dest=flag.name,
-                type=flag.read,
+                type=_speaking(flag.read),
                 metavar=flag.metavar,
                 help=_help(flag),
                 **_arity(flag),
             )
     return parser
+
+
+def _speaking(read: Any) -> Callable[[str], Any]:
+    """A reader whose UserError has the form whose message argparse keeps."""
+
+    def speak(text: str) -> Any:
+        try:
+            return read(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return speak
 
 
 def _arity(flag: Flag) -> dict[str, Any]:
@@ -95,14 +87,10 @@ def _arity(flag: Flag) -> dict[str, Any]:
 
 
 def _help(flag: Flag) -> str:
-    if flag.default is None or flag.default == () or "(default: " in flag.help:
-        text = flag.help
-    elif isinstance(flag.default, bool):
-        text = f"{flag.help} (default: {'yes' if flag.default else 'no'})"
-    elif isinstance(flag.default, tuple):
-        text = f"{flag.help} (default: {' '.join(str(part) for part in flag.default)})"
-    else:
-        text = f"{flag.help} (default: {flag.default})"
+    text, default = flag.help, flag.default
+    if default is not None and default != () and "(default: " not in text:
+        shown = ("no", "yes")[default] if isinstance(default, bool) else default
+        text += f" (default: {' '.join(map(str, shown)) if isinstance(shown, tuple) else shown})"
     return text.replace("%", "%%")
 
 
@@ -110,7 +98,7 @@ def _value(value: Any) -> Any:
     return tuple(dict.fromkeys(value)) if isinstance(value, list) else value
 
 
-def _refuse_unknown(argv: Sequence[str], groups: Mapping[str, tuple[Flag, ...]], program: str) -> None:
+def _refuse_unknown(argv: Sequence[str], groups: Groups, program: str) -> None:
     """Refuse what argparse, in some versions, reads as something else.
 
     Those are beginnings of one-dash aliases, and a value ``--``, which it takes away.

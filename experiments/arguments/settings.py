@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from experiments.arguments.choices import OPTION_FLAGS, Choices, MethodInfo, Spelling
-from experiments.arguments.flags import PROXY
+from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, selecting
+from experiments.arguments.parser import read_flags
+from methods import METHODS
+from methods.base import Method, Need
 from utils.config import (
     DataConfig,
     ExecutionConfig,
@@ -23,112 +26,122 @@ from utils.config import (
 )
 from utils.errors import UserError
 from utils.files import content_digest
+from utils.flags import flags_of
 from utils.training.optimizers import optimizer_options, scheduler_options
 
-_PROXY_FLAGS = ("selection_model", "save_features", *(flag.name for flag in PROXY))
-_SCHEDULE_FLAGS = ("min_lr", "gamma", "step_size")
+Kind = TypeVar("Kind")
 
 
-def build(values: Namespace, given: frozenset[str], choices: Choices) -> tuple[Settings, list[str]]:
-    """The settings, and one line on each flag of ``given`` that does not act in them.
+def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tuple[str, ...] = ()) -> Settings:
+    """Return the settings that ``argv`` (without the program's name) asks for.
 
-    What the chosen method, optimiser or schedule does not take is left out, or at its default: it changes
-    neither the result nor the run's name.
+    What the chosen method, optimiser or schedule does not take is left out, or at its default: it changes neither
+    the result nor the run's name. A flag that is given but has no part in what is asked for is named on stderr, in
+    a ``note: …`` line.
+
+    Args:
+        cross: the default of ``--cross``.
 
     Raises:
-        UserError: values that do not go together, or a device that is not there.
+        UserError: an unknown flag, name or device, a value outside its bounds, or values that do not go together.
+        SystemExit: with status 0, after ``--help``.
     """
-    asked = choices.method(values.selection)
-    spelling = _spelling(asked, values)
-    method = choices.method(spelling.method) if spelling else asked
-    selection = _selection(values, method)
-    settings = Settings(
+    values, given = read_flags(argv, selecting(cross), program, description)
+    name, method = _asked(values)
+    settings = filled(
+        Settings,
+        values,
         data=data_config(values),
-        model=values.model,
-        selection=selection,
-        training=training_config(values),
+        selection=SelectionConfig(name) if values.coreset else _selection(values, name, method),
+        training=training_config(values, values.train_batch or values.batch),
         fractions=(1.0,) if method.whole else values.fraction,
-        seeds=tuple(range(values.seed, values.seed + values.num_exp)),
-        num_eval=values.num_eval,
         cross=tuple(network for network in values.cross if network != values.model),
         coresets=values.coreset,
         execution=execution_config(values),
         given=given,
     )
-    acting = {"lr", *(OPTION_FLAGS[option] for option, _ in spelling.options)} if spelling else {"lr"}
-    idle = dict(_idle(values, settings, method))
-    return settings, [f"--{name} {why}" for name, why in idle.items() if name in given - acting]
+    print_notes(_idle(values, settings, method), given)
+    return settings
+
+
+def filled(kind: type[Kind], values: Namespace, prefix: str = "", **rest: Any) -> Kind:
+    """Return a dataclass of what its fields' flags say and of ``rest``; what has no flag is at its default."""
+    names = {field: prefix + flag.name for field, flag in flags_of(kind).items()}
+    said = {field: getattr(values, name) for field, name in names.items() if hasattr(values, name)}
+    return kind(**{**said, **rest})
+
+
+def print_notes(idle: Iterable[tuple[str, str]], given: Collection[str]) -> None:
+    """Print a line on each flag of ``given`` that is idle, with the last of its reasons."""
+    for name, why in dict(idle).items():
+        if name in given:
+            print(f"note: --{name} {why}", file=sys.stderr)
 
 
 def data_config(values: Namespace) -> DataConfig:
-    """What the flags say of the data."""
-    return DataConfig(
-        dataset=values.dataset,
-        data_path=values.data_path,
-        im_size=values.im_size,
-        val=values.val,
-        val_ratio=values.val_ratio if values.val else DataConfig.val_ratio,
-    )
+    """Return what the flags say of the data."""
+    return filled(DataConfig, values, val_ratio=values.val_ratio if values.val else DataConfig.val_ratio)
 
 
-def _spelling(method: MethodInfo, values: Namespace) -> Spelling | None:
-    """The entry of ``method.canonical`` that the values meet."""
-    for spelling in method.canonical:
-        if all(getattr(values, OPTION_FLAGS[option]) == value for option, value in spelling.options):
-            return spelling
-    return None
-
-
-def _selection(values: Namespace, method: MethodInfo) -> SelectionConfig:
-    if values.coreset:
-        return SelectionConfig(method.name)
-    options: dict[str, OptionValue] = {
-        option: getattr(values, OPTION_FLAGS[option])
-        for option in method.options
-        if option in OPTION_FLAGS and _acts(option, method, values)
-    }
-    replaced = method.proxy_unless is not None and bool(options.get(method.proxy_unless))
-    if method.needs_proxy and values.features is not None:
-        return SelectionConfig(method.name, values.balance, options, features=content_digest(Path(values.features)))
-    if method.needs_proxy and not replaced:
-        model = values.selection_model or values.model
-        return SelectionConfig(method.name, values.balance, options, model, _proxy(values))
-    return SelectionConfig(method.name, values.balance or method.whole, options)
-
-
-def _acts(option: str, method: MethodInfo, values: Namespace) -> bool:
-    return all(
-        getattr(values, OPTION_FLAGS[condition.when]) in condition.values
-        for condition in method.conditions
-        if condition.option == option
-    )
-
-
-def _proxy(values: Namespace) -> TrainingConfig:
-    return TrainingConfig(
-        epochs=values.selection_epochs,
-        batch=values.selection_batch or values.batch,
-        optimizer=_optimizer(values, "selection_"),
-        scheduler=None,
-        augment=False,
-        test_interval=values.selection_test_interval,
-        test_fraction=values.selection_test_fraction,
-        amp=values.amp,
-        compile=values.compile,
-    )
-
-
-def training_config(values: Namespace) -> TrainingConfig:
-    """What the flags say of retraining."""
-    return TrainingConfig(
-        epochs=values.epochs,
-        batch=values.train_batch or values.batch,
+def training_config(values: Namespace, batch: int) -> TrainingConfig:
+    """Return what the flags say of retraining, with ``batch`` images per step."""
+    return filled(
+        TrainingConfig,
+        values,
+        batch=batch,
         optimizer=_optimizer(values),
         scheduler=_scheduler(values),
         augment=values.augmentation != "none",
         augmentation="" if values.augmentation in ("standard", "none") else values.augmentation,
-        test_interval=values.test_interval,
-        test_fraction=values.test_fraction,
+    )
+
+
+def execution_config(values: Namespace) -> ExecutionConfig:
+    """Return what the flags say of where and how the work is done."""
+    there = range(torch.cuda.device_count()) if values.gpu and torch.cuda.is_available() else range(0)
+    for device in values.gpu:
+        if not there:
+            raise UserError(f"--gpu {device}: no CUDA device is available; leave --gpu out to use the CPU")
+        if device not in there:
+            raise UserError(f"--gpu {device}: no such device; available: {', '.join(map(str, there))}")
+    return filled(ExecutionConfig, values)
+
+
+def _asked(values: Namespace) -> tuple[str, Method]:
+    """The method and its name: that of the method that it equals, where there is one."""
+    asked = filled(METHODS[values.selection], values)
+    if asked.canonical is None:
+        return values.selection, asked
+    return asked.canonical, filled(METHODS[asked.canonical], values)
+
+
+def _acting(method: Method) -> dict[str, OptionValue]:
+    """The options of a method that have a part in what it picks."""
+    options = {option: getattr(method, option) for option in flags_of(method)}
+    beside = {option: options[other] == value for option, (other, value) in method.acts_with.items()}
+    return {option: value for option, value in options.items() if beside.get(option, True)}
+
+
+def _selection(values: Namespace, name: str, method: Method) -> SelectionConfig:
+    options = _acting(method)
+    if method.need is Need.NOTHING:
+        return SelectionConfig(name, values.balance or method.whole, options)
+    if values.features is not None:
+        return SelectionConfig(name, values.balance, options, features=content_digest(Path(values.features)))
+    if method.needs == (Need.PRETRAINED,):
+        return SelectionConfig(name, values.balance, options)
+    return SelectionConfig(name, values.balance, options, values.selection_model or values.model, _proxy(values))
+
+
+def _proxy(values: Namespace) -> TrainingConfig:
+    return filled(
+        TrainingConfig,
+        values,
+        "selection_",
+        batch=values.selection_batch or values.batch,
+        optimizer=_optimizer(values, "selection_"),
+        scheduler=None,
+        augment=False,
         amp=values.amp,
         compile=values.compile,
     )
@@ -154,36 +167,7 @@ def _scheduler(values: Namespace) -> SchedulerConfig | None:
     return SchedulerConfig(values.scheduler, **{option: getattr(values, option) for option in uses})
 
 
-def execution_config(values: Namespace) -> ExecutionConfig:
-    """What the flags say of where and how the work is done."""
-    return ExecutionConfig(
-        save_path=values.save_path,
-        gpu=_devices(values.gpu),
-        workers=values.workers,
-        print_freq=values.print_freq,
-        data_on_device=values.data_on_device,
-        memory_budget=values.memory_budget,
-        resume=values.resume,
-        checkpoint_interval=values.checkpoint_interval,
-        features=values.features,
-        save_features=values.save_features,
-        profile=values.profile,
-        after_analyses=values.after_analyses,
-        exact_analyses=values.exact_analyses,
-    )
-
-
-def _devices(wanted: tuple[int, ...]) -> tuple[int, ...]:
-    there = range(torch.cuda.device_count()) if wanted and torch.cuda.is_available() else range(0)
-    for device in wanted:
-        if not there:
-            raise UserError(f"--gpu {device}: no CUDA device is available; leave --gpu out to use the CPU")
-        if device not in there:
-            raise UserError(f"--gpu {device}: no such device; available: {', '.join(map(str, there))}")
-    return wanted
-
-
-def _idle(values: Namespace, settings: Settings, method: MethodInfo) -> Iterator[tuple[str, str]]:
+def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tuple[str, str]]:
     """The flags that have no part in the settings, each with the reason."""
     yield "backpack", "is not needed: curvature has a closed form here"
     if not values.val:
@@ -192,38 +176,36 @@ def _idle(values: Namespace, settings: Settings, method: MethodInfo) -> Iterator
         yield "cross", f"names {values.model}, which is trained as --model already"
     if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
         yield "batch", "is not used: every batch size that it stands for is given or not needed"
-    yield from _idle_selection(values, settings, method)
+    if settings.coresets:
+        for name in ("balance", *sorted(OPTION_FLAGS), *PROXY_FLAGS):
+            yield name, "is not used with --coreset, which is selected already"
+    else:
+        yield from _idle_selection(values, settings.selection, method)
     yield from idle_training(values, settings.training, settings.selection.proxy)
 
 
-def _idle_selection(values: Namespace, settings: Settings, method: MethodInfo) -> Iterator[tuple[str, str]]:
-    if settings.coresets:
-        for name in ("balance", *OPTION_FLAGS.values(), *_PROXY_FLAGS):
-            yield name, "is not used with --coreset, which is selected already"
-        return
+def _idle_selection(values: Namespace, selection: SelectionConfig, method: Method) -> Iterator[tuple[str, str]]:
+    name, own = selection.method, flags_of(method)
     if method.whole:
-        yield "fraction", f"is not used by {method.name}, which keeps every image"
-        yield "balance", f"is not used by {method.name}, which keeps every image"
-    for option, name in OPTION_FLAGS.items():
-        if option not in settings.selection.options:
-            yield name, f"is not used by {method.name}{_beside(option, method, values)}"
-    if settings.selection.proxy is None:
-        for name in _PROXY_FLAGS:
-            yield name, f"is not used: {method.name} trains no proxy" + (" with --features" if values.features else "")
-    if values.features is not None and settings.selection.features is None:
-        yield "features", f"is not used: {method.name} looks at none"
-
-
-def _beside(option: str, method: MethodInfo, values: Namespace) -> str:
-    """The settings of other options that keep ``option`` from acting."""
-    whens = [OPTION_FLAGS[condition.when] for condition in method.conditions if condition.option == option]
-    return "".join(f" with --{name} {getattr(values, name)}" for name in whens)
+        yield "fraction", f"is not used by {name}, which keeps every image"
+        yield "balance", f"is not used by {name}, which keeps every image"
+    asked = filled(METHODS[values.selection], values)
+    acting = {flags_of(each)[option].name for each in (asked, method) for option in _acting(each)}
+    beside = {own[option].name: own[other].name for option, (other, _) in method.acts_with.items()}
+    for flag in sorted(OPTION_FLAGS - acting):
+        other = beside.get(flag)
+        yield flag, f"is not used by {name}" + (f" with --{other} {getattr(values, other)}" if other else "")
+    if selection.proxy is None:
+        for flag in PROXY_FLAGS:
+            yield flag, f"is not used: {name} trains no proxy" + (" with --features" if values.features else "")
+    if values.features is not None and selection.features is None:
+        yield "features", f"is not used: {name} looks at none"
 
 
 def idle_training(
     values: Namespace, training: TrainingConfig, proxy: TrainingConfig | None = None
 ) -> Iterator[tuple[str, str]]:
-    """The flags of optimisers and schedule that do not act in these trainings, each with the reason."""
+    """Yield the flags of optimisers and schedule that do not act in these trainings, each with the reason."""
     optimizers = [("", training.optimizer)]
     if proxy is not None:
         optimizers.append(("selection_", proxy.optimizer))
@@ -236,6 +218,6 @@ def idle_training(
             yield f"{prefix}nesterov", "is not used without momentum"
     scheduler = training.scheduler
     used = scheduler_options(scheduler.name) if scheduler else frozenset()
-    for option in _SCHEDULE_FLAGS:
+    for option in ("min_lr", "gamma", "step_size"):
         if option not in used:
             yield option, f"is not used by --scheduler {values.scheduler}"

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
 
 from methods.greedy.set_functions import SetFunction
+from utils.flags import flag, one_of
 from utils.seeding import derive_seed
 from utils.threads import small_steps
 
@@ -161,3 +163,9 @@ def _take(function: SetFunction, pick: int, gain: float, picked: list[int], gain
 
 def _picks(picked: list[int], gains: list[float]) -> Picks:
     return Picks(np.array(picked, dtype=np.int64), np.array(gains, dtype=np.float64))
+
+
+def greedy_flag() -> Any:
+    """Return the field of a method whose set function any of these maximises."""
+    names = one_of("submodular_greedy", GREEDIES)
+    return flag("LazyGreedy", "--submodular_greedy", names, "the greedy maximiser of set functions: {names}")

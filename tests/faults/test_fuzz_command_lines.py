@@ -17,14 +17,10 @@ from inputs import SHORT, Scene, examples
 
 import cross_network_generalization
 import main
-import nets
-from experiments.arguments import Choices, flags
-from experiments.arguments.catalogue import method_infos
-from utils.data.registry import DATASETS
+from experiments.arguments.flags import selecting
+from methods import METHODS
 
-CHOICES = Choices(tuple(nets.NETWORKS), method_infos(), tuple(DATASETS))
-FLAGS = {flag.name: flag for group in flags(CHOICES).values() for flag in group}
-METHODS = [method.name for method in CHOICES.methods]
+FLAGS = {flag.name: flag for group in selecting().values() for flag in group}
 
 KINDS = {"[yes|no]": ["yes", "no", "true", "0", "T", "False", "n"], "N": ["1", "2", "7"]}
 NUMBERS = ["0.5", "0.1", "0.9", "1e-3"]
@@ -35,7 +31,7 @@ SOUND: dict[str, list[str]] = {
     "val_ratio": ["0.2", "0.5", "0.01", "0.99"],
     "model": ["MLP", "mlp", "ConvNet", "LeNet"],
     "cross": ["MLP", "ConvNet", "MLP ConvNet"],
-    "selection": METHODS,
+    "selection": list(METHODS),
     "selection_optimizer": ["Adam", "SGD", "Rprop"],
     "fraction": ["0.1", "0.5", "1", "0.3 0.6", "1e-3", "0.99 0.99", "1.0"],
     "selection_model": ["MLP", "ConvNet"],

@@ -116,6 +116,6 @@ def test_an_unknown_setting_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_a_command_lines_runs_differ_in_fraction_and_seed_only() -> None:
-    settings = Settings(CONFIG.data, CONFIG.model, CONFIG.selection, CONFIG.training, (0.1, 0.2), (0, 1))
+    settings = Settings(CONFIG.data, CONFIG.selection, CONFIG.training, CONFIG.model)
     assert settings.run(0.1, 0) == CONFIG
     assert settings.run(0.2, 1) == dataclasses.replace(CONFIG, fraction=0.2, seed=1)

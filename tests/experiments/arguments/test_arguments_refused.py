@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from command_lines import CHOICES, MEMBERS, read
+from command_lines import MEMBERS, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,9 +185,9 @@ def test_sizes(text, size):
     argv = ["--memory_budget", text]
     if size is None:
         with pytest.raises(UserError, match="memory_budget"):
-            parse(argv, program="main.py", choices=CHOICES)
+            parse(argv, program="main.py")
     else:
-        assert parse(argv, program="main.py", choices=CHOICES).execution.memory_budget == size
+        assert parse(argv, program="main.py").execution.memory_budget == size
 
 
 def test_devices_are_those_that_are_there(monkeypatch):
@@ -224,7 +224,7 @@ WORDS = st.one_of(
 def test_any_command_line_ends_in_settings_or_one_line(parts):
     argv = [word for part in parts for word in part]
     try:
-        found = parse(argv, program="main.py", choices=CHOICES)
+        found = parse(argv, program="main.py")
     except UserError as error:
         assert str(error)
     except SystemExit as stop:
