@@ -20,32 +20,33 @@ from utils.seeding import generator
 _DIGITS = tuple("0123456789")
 
 
-def load_cifar(kind: type[datasets.CIFAR10], request: Request) -> Source:
+def load_cifar(name: str, request: Request) -> Source:
     """CIFAR10 or CIFAR100 from its python batches, which torchvision verifies by checksum."""
+    kind = getattr(datasets, name)
 
     def open_both(download: bool) -> list[Any]:
         return [kind(request.root, train=train, download=download) for train in (True, False)]
 
-    train, test = obtain(kind.__name__, request.root, kind.base_folder, open_both)
+    train, test = obtain(name, request.root, kind.base_folder, open_both)
     return Source(_cifar_half(train), _cifar_half(test), tuple(train.classes))
 
 
-def load_mnist(kind: type[datasets.MNIST], request: Request) -> Source:
+def load_mnist(name: str, request: Request) -> Source:
     """MNIST, FashionMNIST or QMNIST (whose digit is the first of its label columns)."""
-    raw = request.root / kind.__name__ / "raw"
+    kind = getattr(datasets, name)
+    raw = request.root / name / "raw"
 
     def open_both(download: bool) -> list[Any]:
         return [kind(request.root, train=train, download=download) for train in (True, False)]
 
-    where = f"{kind.__name__}/raw"
-    train, test = obtain(kind.__name__, request.root, where, open_both, lambda: _set_aside_damaged(raw))
-    names = tuple(train.classes) if kind is datasets.FashionMNIST else _DIGITS
+    train, test = obtain(name, request.root, f"{name}/raw", open_both, lambda: _set_aside_damaged(raw))
+    names = tuple(train.classes) if name == "FashionMNIST" else _DIGITS
     return Source(_mnist_half(train), _mnist_half(test), names)
 
 
 def load_permuted_mnist(request: Request) -> Source:
     """MNIST with its pixels in one fixed random order, the same for every image and every run."""
-    source = load_mnist(datasets.MNIST, request)
+    source = load_mnist("MNIST", request)
     return Source(_permuted(source.train), _permuted(source.test), source.class_names)
 
 
