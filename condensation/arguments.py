@@ -32,7 +32,7 @@ from experiments.arguments.settings import (
 )
 from utils.config import ExecutionConfig, TrainingConfig
 from utils.errors import UserError
-from utils.flags import Flag, flags_of, integer, one_of
+from utils.flags import Flag, OneOf, flags_of, integer
 
 _NO_CURVATURE = (
     "note: with one image per class the variance of its gradients is zero, and so LCMat-C's curvature term moves "
@@ -44,19 +44,11 @@ _LEFT_OUT = {  # shared flags that have no part here
 }
 _CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literature evaluates synthetic sets
     "dataset": {"help": "the images to condense"},
-    "model": {
-        "default": "ConvNet",
-        "help": "the network to condense and to evaluate with",
-        "group": "Condensation",
-    },
+    "model": {"default": "ConvNet", "help": "the network to condense and to evaluate with", "group": "Condensation"},
     "seed": {"group": "Condensation"},
     "num_exp": {"group": "Condensation"},
     "cross": {"help": "further networks to evaluate with", "group": "Evaluation"},
-    "num_eval": {
-        "default": 20,
-        "read": integer(0),
-        "help": "train N fresh networks on each synthetic set (0: none)",
-    },
+    "num_eval": {"default": 20, "read": integer(0), "help": "train N fresh networks on each synthetic set (0: none)"},
     "epochs": {
         "names": "--epochs --eval_epochs",
         "default": None,
@@ -80,7 +72,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literat
 WITHOUT_FIELD = (
     Flag(
         "--matching",
-        one_of("matching", MATCHINGS),
+        OneOf("matching", MATCHINGS),
         "DSA",
         "LCMat: the first term, as in DC or DSA",
         group="Condensation",

@@ -11,7 +11,7 @@ from condensation.curvature import CURVATURES
 from condensation.objective import DISTANCES
 from utils.config import DataConfig, OptionValue, SelectionConfig, digest
 from utils.errors import UserError
-from utils.flags import flag, integer, number, one_of
+from utils.flags import OneOf, flag, integer, number
 
 _LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 _UPRIGHT = ("MNIST", "permutedMNIST", "QMNIST", "SVHN", "Digits")  # a mirrored digit is no digit
@@ -64,13 +64,13 @@ class CondensationConfig:
     model: str
     seed: int
     method: str = flag(
-        "LCMat", "--method", one_of("method", METHODS), "the objective: LCMat (LCMat-C), DC, DSA or DM", unset=MISSING
+        "LCMat", "--method", OneOf("method", METHODS), "the objective: LCMat (LCMat-C), DC, DSA or DM", unset=MISSING
     )
     ipc: int = flag(1, "--ipc", integer(1), "synthetic images per class", "N", unset=MISSING)
     init: str = flag(
         None,
         "--init",
-        one_of("init", INITS),
+        OneOf("init", INITS),
         "start from real images or noise (default: DC noise)",
         "WHAT",
         unset=MISSING,
@@ -104,7 +104,7 @@ class CondensationConfig:
     distance: str | None = flag(
         "layerwise",
         "--distance",
-        one_of("distance", DISTANCES),
+        OneOf("distance", DISTANCES),
         "of gradients: layerwise (the sum of 1 - cosine over layers and outputs), squared (Euclidean), "
         "or cosine (of all weights)",
         unset=None,
@@ -115,7 +115,7 @@ class CondensationConfig:
     curvature: str | None = flag(
         "variance",
         "--curvature",
-        one_of("curvature", CURVATURES),
+        OneOf("curvature", CURVATURES),
         "LCMat: variance of the per-sample gradients of the last layer, or diagonal of its Hessian",
         "WHAT",
         unset=None,

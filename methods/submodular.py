@@ -18,7 +18,7 @@ from methods.greedy.optimizers import GREEDIES, Picks, greedy_flag
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.greedy.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
 from utils.errors import UserError, choose
-from utils.flags import flag, integer, number, one_of, switch
+from utils.flags import OneOf, flag, integer, number, switch
 
 _EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so batched passes can stand for either
 
@@ -129,12 +129,12 @@ class Submodular(CurvatureMethod):
     acts_with = dict.fromkeys(("eps", "num_dims"), ("kernel", "worst"))
 
     submodular: str = flag(
-        "GraphCut", "--submodular", one_of("submodular", SET_FUNCTIONS), "Submodular: the set function: {names}"
+        "GraphCut", "--submodular", OneOf("submodular", SET_FUNCTIONS), "Submodular: the set function: {names}"
     )
     kernel: str = flag(
         "cosine",
         "--kernel",
-        one_of("kernel", KERNELS),
+        OneOf("kernel", KERNELS),
         "Submodular: how alike two images are: {names}; worst with FacilityLocation is LCMat",
     )
 

@@ -11,7 +11,7 @@ from methods.base import Context, Evidence, Method, highest
 from methods.features import Features
 from methods.greedy.optimizers import Picks
 from utils.errors import choose
-from utils.flags import flag, one_of
+from utils.flags import OneOf, flag
 
 
 def least_confidence(features: Features) -> Tensor:
@@ -52,7 +52,7 @@ class Uncertainty(Method):
     source = "Settles, Active Learning Literature Survey, 2009; Coleman et al., Selection via Proxy, ICLR 2020"
 
     uncertainty: str = flag(
-        "Entropy", "--uncertainty", one_of("uncertainty", UNCERTAINTIES), "Uncertainty: what counts as unsure: {names}"
+        "Entropy", "--uncertainty", OneOf("uncertainty", UNCERTAINTIES), "Uncertainty: what counts as unsure: {names}"
     )
 
     def __post_init__(self) -> None:

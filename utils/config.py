@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from utils.errors import UserError
-from utils.flags import flag, integer, number, one_of, optional_path, path, size, switch
+from utils.flags import OneOf, flag, integer, number, optional_path, path, size, switch
 
 OptionValue = bool | int | float | str
 
@@ -211,7 +211,7 @@ class ExecutionConfig:
     data_on_device: str = flag(
         "auto",
         "--data_on_device",
-        one_of("data_on_device", ("auto", "on", "off")),
+        OneOf("data_on_device", ("auto", "on", "off")),
         "keep the images on the training device: auto (where they fit), on or off",
         "WHEN",
         group="Machine",

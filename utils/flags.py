@@ -125,20 +125,15 @@ def number(interval: str) -> Callable[[str], float]:
     return read
 
 
-@dataclass(frozen=True)
 class OneOf:
     """A reader of one of ``names``, in any case."""
 
-    kind: str
-    names: tuple[str, ...]
+    def __init__(self, kind: str, names: Iterable[str]) -> None:
+        self.kind, self.names = kind, tuple(names)
 
     def __call__(self, text: str) -> str:
+        """Read a name in the spelling of the table."""
         return choose(self.kind, text, self.names)
-
-
-def one_of(kind: str, names: Iterable[str]) -> OneOf:
-    """Return a reader of one of ``names``, in any case."""
-    return OneOf(kind, tuple(names))
 
 
 def path(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import nets
@@ -20,8 +20,8 @@ from utils.config import (
 from utils.data.registry import DATASETS
 from utils.data.siamese import FAMILIES, Siamese
 from utils.errors import choose
-from utils.flags import Flag, OneOf, flags_of, integer, one_of, yes_no
-from utils.training.optimizers import OPTIMIZERS, SCHEDULERS, optimizer_name
+from utils.flags import Flag, OneOf, flags_of, integer, yes_no
+from utils.training.optimizers import SCHEDULERS, optimizer_name
 
 Groups = Mapping[str, tuple[Flag, ...]]  # the flags by the heading that help shows them under
 
@@ -65,7 +65,6 @@ WITHOUT_FIELD = (
 )
 
 
-@dataclass(frozen=True)
 class _Augmentation(OneOf):
     """A reader of ``standard``, ``none``, or families of siamese augmentation joined by ``_``, in any case."""
 
@@ -75,21 +74,13 @@ class _Augmentation(OneOf):
         return choose(self.kind, text, ("standard", "none", *self.names))
 
 
-@dataclass(frozen=True)
-class _Optimizer(OneOf):
-    """A reader of a torch optimiser that can train a network here, in any case."""
-
-    def __call__(self, text: str) -> str:
-        return optimizer_name(text)
-
-
 _READERS: Mapping[str, Callable[[str], Any]] = {  # of names that the fields' module does not know
-    "augmentation": _Augmentation("augmentation", tuple(FAMILIES)),
-    "dataset": one_of("dataset", DATASETS),
-    "network": one_of("network", nets.NETWORKS),
-    "optimizer": _Optimizer("optimizer", tuple(OPTIMIZERS)),
-    "scheduler": one_of("scheduler", (*SCHEDULERS, "none")),
-    "selection": one_of("selection", METHODS),
+    "augmentation": _Augmentation("augmentation", FAMILIES),
+    "dataset": OneOf("dataset", DATASETS),
+    "network": OneOf("network", nets.NETWORKS),
+    "optimizer": optimizer_name,
+    "scheduler": OneOf("scheduler", (*SCHEDULERS, "none")),
+    "selection": OneOf("selection", METHODS),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.arguments.flags import Groups
@@ -28,9 +28,19 @@ def read_flags(
     namespace, stray = parser.parse_known_args(list(argv))
     if stray:
         raise UserError(f"unexpected argument {stray[0]!r}; every value follows its flag, see {program} --help")
-    given = {name: _value(value) for name, value in vars(namespace).items()}
-    defaults = {flag.name: flag.default for group in groups.values() for flag in group}
+    flags = {flag.name: flag for group in groups.values() for flag in group}
+    given = {name: _read(flags[name], texts, program) for name, texts in vars(namespace).items()}
+    defaults = {name: flag.default for name, flag in flags.items()}
     return argparse.Namespace(**{**defaults, **given}), frozenset(given)
+
+
+def _read(flag: Flag, texts: str | list[str], program: str) -> Any:
+    """The value of one flag, or the tuple of its different values."""
+    read: Any = flag.read
+    try:
+        return read(texts) if isinstance(texts, str) else tuple(dict.fromkeys(map(read, texts)))
+    except UserError as error:
+        raise UserError(f"{flag.names.replace(' ', '/')}: {error}; see {program} --help") from error
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -60,7 +70,6 @@ def _parser(groups: Groups, program: str, description: str) -> Parser:
             group.add_argument(
                 *flag.names.split(),
                 dest=flag.name,
-                type=_speaking(flag.read),
                 metavar=flag.metavar,
                 help=_help(flag),
                 **_arity(flag),
@@ -68,21 +77,9 @@ def _parser(groups: Groups, program: str, description: str) -> Parser:
     return parser
 
 
-def _speaking(read: Any) -> Callable[[str], Any]:
-    """A reader whose UserError has the form whose message argparse keeps."""
-
-    def speak(text: str) -> Any:
-        try:
-            return read(text)
-        except UserError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return speak
-
-
 def _arity(flag: Flag) -> dict[str, Any]:
     if flag.read is yes_no:
-        return {"nargs": "?", "const": True}
+        return {"nargs": "?", "const": "yes"}
     return {"nargs": "+"} if flag.several else {}
 
 
@@ -92,10 +89,6 @@ def _help(flag: Flag) -> str:
         shown = ("no", "yes")[default] if isinstance(default, bool) else default
         text += f" (default: {' '.join(map(str, shown)) if isinstance(shown, tuple) else shown})"
     return text.replace("%", "%%")
-
-
-def _value(value: Any) -> Any:
-    return tuple(dict.fromkeys(value)) if isinstance(value, list) else value
 
 
 def _refuse_unknown(argv: Sequence[str], groups: Groups, program: str) -> None:

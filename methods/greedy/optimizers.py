@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from methods.greedy.set_functions import SetFunction
-from utils.flags import flag, one_of
+from utils.flags import OneOf, flag
 from utils.seeding import derive_seed
 from utils.threads import small_steps
 
@@ -167,5 +167,5 @@ def _picks(picked: list[int], gains: list[float]) -> Picks:
 
 def greedy_flag() -> Any:
     """Return the field of a method whose set function any of these maximises."""
-    names = one_of("submodular_greedy", GREEDIES)
+    names = OneOf("submodular_greedy", GREEDIES)
     return flag("LazyGreedy", "--submodular_greedy", names, "the greedy maximiser of set functions: {names}")
