@@ -46,7 +46,7 @@ def main() -> None:
         )
         device = pick_device(settings.execution.gpu, world.local_rank)
         folders = [resume(settings, device, stored)] if settings.execution.resume else run(settings, device)
-        if world.first:
+        if world.is_rank_zero:
             report(folders, folders[0].parent / "cross_networks.png")
 
 
@@ -66,7 +66,7 @@ def run(settings: Settings, device: torch.device) -> list[Path]:
 
 def found(settings: Settings) -> Iterator[Job]:
     """The networks on every coreset among the runs that match; the same coreset of several runs counts once."""
-    runs = current_world().lead(find_runs, settings.execution.save_path)
+    runs = current_world().on_rank_zero(find_runs, settings.execution.save_path)
     matching = [run for run in runs if run.summary is not None and matches(run.config, settings)]
     if not matching:
         raise nothing_found(settings, runs)

@@ -37,7 +37,7 @@ def main() -> None:
         settings = parse(sys.argv[1:], program="main.py", description=str(__doc__).split("\n")[0])
         device = pick_device(settings.execution.gpu, world.local_rank)
         folders = [resume(settings, device, stored)] if settings.execution.resume else run(settings, device)
-        if world.first:
+        if world.is_rank_zero:
             print(load_table(folders).markdown())
 
 

@@ -113,9 +113,9 @@ def complete(job: Job, execution: ExecutionConfig, device: torch.device, load: C
     """
     config, world = job.config, current_world()
     with Run.open(config, execution.save_path, world) as run:
-        summary = world.lead(run.summary)
+        summary = world.on_rank_zero(run.summary)
         if summary is None:
-            reduced = world.lead(job.stored, run)
+            reduced = world.on_rank_zero(job.stored, run)
             if reduced is None:
                 reduced = _select(job, run, world)
             machine = machine_of(execution, device, run)
@@ -159,9 +159,9 @@ def _select(job: Job, run: Run, world: World) -> Reduced:
     try:
         selected = job.select()
     except DivergedError as error:
-        world.lead(run.fail, str(error))
+        world.on_rank_zero(run.fail, str(error))
         raise
-    world.lead(selected.save, run)
+    world.on_rank_zero(selected.save, run)
     return selected
 
 

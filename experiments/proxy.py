@@ -74,8 +74,8 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
     key = proxy_key(config, data, machine.device, world.size)
     path = save_path / _FOLDER / f"{key}.pt"
     checkpoint = path.with_suffix(".checkpoint")
-    with world.leading(FileLock(path.with_suffix(".lock"))):
-        world.lead(remove_leftovers, path.parent, key)
+    with world.context_on_rank_zero(FileLock(path.with_suffix(".lock"))):
+        world.on_rank_zero(remove_leftovers, path.parent, key)
         proxy = _kept(path, key, _fresh_network(config, data), observer, machine)
         if proxy is None:
             network = _fresh_network(config, data)
@@ -86,7 +86,7 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
                 "observer": observer.state_dict(),
                 "outcome": asdict(proxy.outcome),
             }
-            world.lead(save_checkpoint, path, state)
+            world.on_rank_zero(save_checkpoint, path, state)
         checkpoint.unlink(missing_ok=True)
     proxy.network.eval()
     return proxy
@@ -113,7 +113,7 @@ def _train(config: ProxyConfig, network: nets.Network, data: Data, machine: Mach
 
 def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machine: Machine) -> Proxy | None:
     """The proxy in a file, put into ``network``; None where there is none, or one that does not fit."""
-    state = machine.world.lead(load_checkpoint, path, "cpu")
+    state = machine.world.on_rank_zero(load_checkpoint, path, "cpu")
     if state is None:
         return None
     try:
@@ -122,6 +122,6 @@ def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machi
         network.to(machine.device).load_state_dict(state["network"])
         observer.load_state_dict(state["observer"])
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        machine.world.lead(set_aside, path, f"is not this proxy ({str(error).partition(':')[0]})")
+        machine.world.on_rank_zero(set_aside, path, f"is not this proxy ({str(error).partition(':')[0]})")
         return None
     return Proxy(key, network, outcome)

@@ -71,11 +71,11 @@ def retrain(
     try:
         outcome = training.run()
     except DivergedError as error:
-        world.lead(run.fail, str(error))
+        world.on_rank_zero(run.fail, str(error))
         raise
     if after is not None:
-        world.lead(after, network.eval())
-    world.lead(run.write_history, outcome.history)
+        world.on_rank_zero(after, network.eval())
+    world.on_rank_zero(run.write_history, outcome.history)
     summary = summarise(
         config,
         outcome.history,
@@ -83,10 +83,10 @@ def retrain(
         training_steps=outcome.steps,
         seconds={**selection.seconds, "training": outcome.seconds},
         images_per_second={**selection.images_per_second, "training": outcome.images_per_second},
-        peak_memory_bytes=max(world.collect(peak_memory(machine.device))),
+        peak_memory_bytes=max(world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),
     )
-    world.lead(run.finish, summary)
+    world.on_rank_zero(run.finish, summary)
     return summary
 
 
@@ -101,6 +101,6 @@ def machine_of(execution: ExecutionConfig, device: torch.device, run: Run | None
         checkpoint=None if run is None else run.checkpoint_path,
         checkpoint_interval=execution.checkpoint_interval,
         on_history=None if run is None else run.write_history,
-        profile=run.path / "profile.json.gz" if run is not None and execution.profile and world.first else None,
+        profile=run.path / "profile.json.gz" if run is not None and execution.profile and world.is_rank_zero else None,
         world=world,
     )

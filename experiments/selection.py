@@ -118,7 +118,7 @@ class Pipeline:
         if self.execution.save_features:
             name = f"{self.data.spec.name}_{self.config.model}_s{self.seed}_{self.proxy.key[:8]}.npz"
             path = Path(self.execution.save_path) / "features" / name
-            self.machine.world.lead(save_features, path, features, self.data)
+            self.machine.world.on_rank_zero(save_features, path, features, self.data)
             print(f"features: {path}", flush=True)
         return features
 
@@ -148,7 +148,7 @@ class Pipeline:
         world, n = self.machine.world, len(indices)
         if n < world.size:
             raise UserError(f"{world.size} processes have only {n} images to share; start torchrun with fewer")
-        return [world.gather(part, n) for part in compute(self._batches(indices[world.share(n)]))]
+        return [world.all_gather(part, n) for part in compute(self._batches(indices[world.shard(n)]))]
 
     def _batches(self, indices: Tensor) -> Batches:
         spec, device, workers = self.data.spec, self.machine.device, self.machine.workers

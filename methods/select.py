@@ -12,7 +12,7 @@ from torch import Tensor
 from methods.base import Context, Evidence, Method
 from methods.greedy.optimizers import Picks
 from utils.data.coreset import Coreset
-from utils.distributed import ALONE, World
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.seeding import derive_seed
 
@@ -64,7 +64,7 @@ def select(
     balance: bool = True,
     seed: int = 0,
     memory_budget: int | None = None,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> Coreset:
     """The coreset of ``fraction`` of the samples in ``evidence``; balanced, class after class.
 
@@ -75,18 +75,18 @@ def select(
     device = evidence.labels.device if evidence.features is None else evidence.features.embeddings.device
     context = Context(seed, device, memory_budget)
     if not balance:
-        return _joined([np.arange(len(evidence))], [world.lead(method.pick, evidence, budgets[-1], context)])
+        return _joined([np.arange(len(evidence))], [world.on_rank_zero(method.pick, evidence, budgets[-1], context)])
     counts = evidence.labels.unique(return_counts=True)[1].tolist()
     members = dict(zip(budgets, evidence.labels.argsort(stable=True).split(counts), strict=True))
     labels = list(budgets)
-    mine = [labels[place] for place in world.deal([len(members[label]) for label in labels])]
+    mine = [labels[place] for place in world.shard_by_size([len(members[label]) for label in labels])]
     picks = method.pick_classes(
         (evidence.subset(members[label], label) for label in mine),
         [budgets[label] for label in mine],
         [context.with_seed(derive_seed(seed, "class", label)) for label in mine],
     )
     picks_of: dict[int, Picks] = {}
-    for part in world.collect(dict(zip(mine, picks, strict=True))):
+    for part in world.all_gather_object(dict(zip(mine, picks, strict=True))):
         picks_of |= part
     return _joined([members[label].cpu().numpy() for label in labels], [picks_of[label] for label in labels])
 
@@ -99,7 +99,7 @@ def select_fractions(
     balance: bool = True,
     seed: int = 0,
     memory_budget: int | None = None,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> dict[float, Coreset]:
     """The coreset of each fraction; one selection serves them all where the method's picks are nested."""
 

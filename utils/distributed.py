@@ -1,7 +1,7 @@
 """Several processes that do one piece of work: ``torchrun --nproc_per_node=N main.py …``.
 
-Every rank runs the whole program on its share of the images and classes. The first rank alone prints, locks, writes
-and is told to stop; what it read and decided goes to the others, so that all of them do the same.
+Every rank runs the whole program on its shard of the images and classes. Rank 0 alone prints, locks, writes and is
+told to stop; what it read and decided goes to the others, so that all of them do the same.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 _TIMEOUT = timedelta(hours=2)  # the longest that one rank works while the others wait, as for a download
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-_ENDED = "lcmat/ended"  # where the first rank that fails leaves its exit status
+_ENDED = "lcmat/ended"  # key under which the first rank that fails leaves its exit status
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that work together; by itself, the one and only.
+    """The place of this process among the ranks that torchrun started; by default it is the only one.
 
     Attributes:
         rank: 0 … size − 1; ``local_rank`` counts on this machine alone.
@@ -44,59 +44,59 @@ class World:
     local_rank: int = 0
 
     @property
-    def first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this is the rank that prints and writes."""
         return self.rank == 0
 
     @property
     def purpose(self) -> tuple[str | int, ...]:
-        """What sets this rank's own random numbers, such as dropout's, apart from the first's."""
-        return () if self.first else ("rank", self.rank)
+        """What ``derive_seed`` takes to give this rank random numbers of its own, for dropout; empty on rank 0."""
+        return () if self.is_rank_zero else ("rank", self.rank)
 
-    def share(self, n: int) -> slice:
-        """This rank's part of n things in a row; parts differ by one at most, and some are empty where n is small."""
+    def shard(self, n: int) -> slice:
+        """Return this rank's part of n rows; parts differ by one at most, and some are empty where n is small."""
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
-    def deal(self, sizes: Sequence[int]) -> list[int]:
-        """Which of several jobs are this rank's, ascending: the largest are dealt first."""
+    def shard_by_size(self, sizes: Sequence[int]) -> list[int]:
+        """Return which of several jobs are this rank's, ascending; the largest are handed out first."""
         largest_first = sorted(range(len(sizes)), key=lambda job: -sizes[job])
         return sorted(largest_first[self.rank :: self.size])
 
-    def gather(self, part: Tensor, n: int) -> Tensor:
-        """The whole [n, …], the same on every rank, from each rank's :meth:`share` of its rows."""
+    def all_gather(self, part: Tensor, n: int) -> Tensor:
+        """Return the whole [n, …] on every rank, from each rank's :meth:`shard` of its rows."""
         if self.size == 1:
             return part
         kind = torch.uint8 if part.dtype == torch.bool else part.dtype
         whole = part.new_zeros(n, *part.shape[1:], dtype=kind)
-        whole[self.share(n)] = part.to(kind)
+        whole[self.shard(n)] = part.to(kind)
         dist.all_reduce(whole)  # adds zeros: exact, and half the memory of gathering parts and joining them
         return whole.to(part.dtype)
 
-    def total(self, part: Tensor) -> Tensor:
-        """The sum of all ranks' tensors."""
+    def all_reduce(self, part: Tensor) -> Tensor:
+        """Return the sum of all ranks' tensors on every rank."""
         if self.size == 1:
             return part
         whole = part.clone()
         dist.all_reduce(whole)
         return whole
 
-    def collect(self, value: T) -> list[T]:
-        """Every rank's value, in the order of ranks."""
+    def all_gather_object(self, value: T) -> list[T]:
+        """Return every rank's value on every rank, in the order of ranks."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
 
-    def lead(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What the first rank, alone, gets from ``function(*arguments)``, on every rank; or the error that it gets.
+    def on_rank_zero(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call ``function(*arguments)`` on rank 0 alone; return its result, or raise its error, on every rank.
 
-        Tensors in it must be on the CPU.
+        Tensors in the result must be on the CPU.
         """
         if self.size == 1:
             return function(*arguments)
-        said: list[Any] = [None, None]
-        if self.first:
+        said: list[Any] = [None, None]  # the result and the error
+        if self.is_rank_zero:
             try:
                 said[0] = function(*arguments)
             except Exception as error:
@@ -106,24 +106,24 @@ class World:
             raise said[1]
         return said[0]
 
-    def in_turn(self, function: Callable[..., T], *arguments: Any) -> T:
-        """``function(*arguments)`` on every rank, the first ahead of the others, who find what it left on disk."""
+    def rank_zero_first(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call ``function(*arguments)`` on every rank, on rank 0 before the others, who find what it left on disk."""
         results: list[T] = []
 
         def call() -> None:
             results.append(function(*arguments))
 
-        self.lead(call)
-        if not self.first:
+        self.on_rank_zero(call)
+        if not self.is_rank_zero:
             call()
         return results[0]
 
-    def leading(self, context: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
-        """A context, a lock above all, that only the first rank enters."""
-        return context if self.first else nullcontext()
+    def context_on_rank_zero(self, context: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
+        """Return ``context``, such as a lock, on rank 0, and one that does nothing on the others."""
+        return context if self.is_rank_zero else nullcontext()
 
-    def parallel(self, network: nn.Module) -> nn.Module:
-        """``network`` such that a backward pass averages gradients over the ranks.
+    def data_parallel(self, network: nn.Module) -> nn.Module:
+        """Wrap ``network`` such that a backward pass averages gradients over the ranks.
 
         On GPUs batch normalisation takes the statistics of the whole batch; on CPUs, where torch has no such
         thing, each rank normalises by its own part.
@@ -134,35 +134,35 @@ class World:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return DistributedDataParallel(network)
 
-    def share_buffers(self, network: nn.Module) -> None:
-        """Give every rank the first's buffers: running statistics, where each normalised by its own."""
+    def broadcast_buffers(self, network: nn.Module) -> None:
+        """Give every rank the buffers of rank 0: running statistics, where each rank normalised by its own."""
         if self.size > 1:
             for buffer in network.buffers():
                 dist.broadcast(buffer, src=0)
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
 def current_world() -> World:
-    """The processes that :func:`world_from_environment` connected, as long as its block lasts; else this one alone."""
+    """Return the ranks that :func:`world_from_environment` connected, within its block; elsewhere SINGLE_PROCESS."""
     if not dist.is_initialized():
-        return ALONE
+        return SINGLE_PROCESS
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
 
 
 @contextmanager
 def world_from_environment() -> Iterator[World]:
-    """The processes that torchrun started, or this one alone; their connections last as long as the block.
+    """Connect the processes that torchrun started, if it did, for as long as the block lasts.
 
-    Ranks beside the first are silent and ignore Ctrl-C and SIGTERM: they end with the first. Where one fails, it
-    alone says why, and all end with its status.
+    Ranks other than 0 are silent and ignore Ctrl-C and SIGTERM: they end with rank 0. Where one fails, it alone
+    says why, and all end with its status.
 
     Raises:
         UserError: torchrun's variables are there, but make no sense.
     """
     if any(name not in os.environ for name in _VARIABLES) or os.environ["WORLD_SIZE"] == "1":
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=_TIMEOUT))
@@ -183,7 +183,7 @@ def world_from_environment() -> Iterator[World]:
 
 
 def _ended(store: dist.Store, status: int) -> int | None:
-    """Leave this rank's exit status; or, where another rank's failure came first, that one's."""
+    """Publish this rank's exit status; return another rank's, where its failure came first, else None."""
     mine = f"{os.getpid()} {status}"
     try:
         found = store.compare_set(_ENDED, "", mine).decode()
@@ -193,7 +193,7 @@ def _ended(store: dist.Store, status: int) -> int | None:
 
 
 def _status(error: BaseException) -> int:
-    """What the shell will see of it, as run_main has it."""
+    """Return the exit status of ``error``, as :func:`utils.cli.run_main` gives it to the shell."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     statuses = {UserError: 2, Terminated: 128 + signal.SIGTERM, KeyboardInterrupt: 128 + signal.SIGINT}
@@ -202,6 +202,7 @@ def _status(error: BaseException) -> int:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
+    """Print nothing and ignore Ctrl-C and SIGTERM within the block."""
     ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with (

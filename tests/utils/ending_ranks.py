@@ -22,22 +22,22 @@ def failed(world: World) -> None:
     """The second, while the first waits for it."""
     if world.rank == 1:
         raise UserError("the second rank has had enough")
-    world.collect(None)
+    world.all_gather_object(None)
 
 
 def killed(world: World) -> None:
     """The second, while the first waits for it."""
     if world.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    world.collect(None)
+    world.all_gather_object(None)
 
 
 def stopped(world: World) -> None:
     """The first, by the SIGTERM that both are sent, while the second waits for it."""
     os.kill(os.getpid(), signal.SIGTERM)
-    if world.first:
+    if world.is_rank_zero:
         time.sleep(60)
-    world.collect(None)
+    world.all_gather_object(None)
 
 
 ENDS: dict[str, Callable[[World], None]] = {each.__name__: each for each in (refused, failed, killed, stopped)}

@@ -22,7 +22,7 @@ from utils.data.batches import Batch, Batches
 from utils.data.images import FileImages
 from utils.data.registry import DataSpec
 from utils.data.siamese import FAMILIES, Siamese
-from utils.distributed import ALONE, World, current_world, world_from_environment
+from utils.distributed import SINGLE_PROCESS, World, current_world, world_from_environment
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,22 +33,22 @@ def ranks(size: int) -> list[World]:
 
 
 @given(n=st.integers(0, 50), size=st.integers(1, 8))
-def test_shares_are_even_parts_in_order(n: int, size: int) -> None:
-    parts = [list(range(n))[world.share(n)] for world in ranks(size)]
+def test_shards_are_even_parts_in_order(n: int, size: int) -> None:
+    parts = [list(range(n))[world.shard(n)] for world in ranks(size)]
     assert list(chain(*parts)) == list(range(n))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @given(sizes=st.lists(st.integers(0, 9), max_size=20), size=st.integers(1, 5))
-def test_every_job_is_dealt_once_and_the_largest_apart(sizes: list[int], size: int) -> None:
-    hands = [world.deal(sizes) for world in ranks(size)]
+def test_every_job_is_handed_out_once_and_the_largest_apart(sizes: list[int], size: int) -> None:
+    hands = [world.shard_by_size(sizes) for world in ranks(size)]
     assert sorted(chain(*hands)) == list(range(len(sizes)))
     assert all(hand == sorted(hand) for hand in hands)
     loads = [sum(sizes[job] for job in hand) for hand in hands]
     assert max(loads) - min(loads) <= max(sizes, default=0)
 
 
-def memory(size: int, world: World = ALONE, **options) -> Batches:
+def memory(size: int, world: World = SINGLE_PROCESS, **options) -> Batches:
     data = make_data()
     spec = DataSpec("Tiny", 1, 8, 3, ("a", "b", "c"), (0.3,), (0.2,), "crop_flip")
     weights = torch.rand(50, generator=torch.Generator().manual_seed(0))
@@ -65,7 +65,7 @@ def same_batch(whole: Batch, parts: list[Batch]) -> bool:
 
 @pytest.mark.parametrize("options", [{}, {"augment": True}, *({"siamese": Siamese.of(family)} for family in FAMILIES)])
 @pytest.mark.parametrize(("ranks_", "batch"), [(2, 16), (3, 16), (4, 7), (3, 48), (5, 3)])
-def test_the_shares_of_a_batch_are_the_batch(options, ranks_, batch):
+def test_the_shards_of_a_batch_are_the_batch(options, ranks_, batch):
     shared = [memory(batch, world, **options) for world in ranks(ranks_)]
     whole = memory(batch, **options)
     assert {len(each) for each in shared} == {len(whole)}
@@ -87,7 +87,7 @@ def test_ranks_decode_their_own_files_only(tmp_path: Path, workers: int):
         options = {"device": "cpu", "shuffle_seed": 1, "augment": True, "weights": torch.ones(7), "workers": workers}
         return list(Batches(images, spec, torch.arange(7), 5, world=world, **options))
 
-    for one, *parts in zip(batches(ALONE), *map(batches, ranks(3)), strict=True):
+    for one, *parts in zip(batches(SINGLE_PROCESS), *map(batches, ranks(3)), strict=True):
         assert same_batch(one, parts)
         assert [len(part) for part in parts] in ([1, 2, 2], [0, 1, 1])
 
@@ -95,14 +95,14 @@ def test_ranks_decode_their_own_files_only(tmp_path: Path, workers: int):
 def test_alone_nothing_is_exchanged(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with world_from_environment() as world:
-        assert world == current_world() == ALONE
+        assert world == current_world() == SINGLE_PROCESS
         part, network = torch.rand(3), torch.nn.Linear(2, 2)
-        assert world.gather(part, 3) is part
-        assert world.total(part) is part
-        assert world.parallel(network) is network
-        assert world.collect("a") == ["a"]
-        assert world.lead(divmod, 7, 2) == world.in_turn(divmod, 7, 2) == (3, 1)
-        assert world.deal([1, 2, 3]) == [0, 1, 2]
+        assert world.all_gather(part, 3) is part
+        assert world.all_reduce(part) is part
+        assert world.data_parallel(network) is network
+        assert world.all_gather_object("a") == ["a"]
+        assert world.on_rank_zero(divmod, 7, 2) == world.rank_zero_first(divmod, 7, 2) == (3, 1)
+        assert world.shard_by_size([1, 2, 3]) == [0, 1, 2]
 
 
 def test_variables_that_make_no_sense_are_named(monkeypatch):
@@ -153,16 +153,16 @@ def test_ranks_exchange_what_is_theirs(results):
         assert torch.equal(each["float"], whole)
         assert torch.equal(each["bool"], whole > 0)
         assert each["empty"].tolist() == [0]
-        assert each["total"] == 3
-        assert each["collected"].tolist() == [0, 1]
-        assert each["led"] == 0
+        assert each["all_reduce"] == 3
+        assert each["all_gather_object"].tolist() == [0, 1]
+        assert each["on_rank_zero"] == 0
         assert each["refused"] == "no such thing"
     assert [result["exchanged"]["found"] for result in results] == [False, True]
 
 
-@pytest.mark.parametrize("name", ["MLP", "ConvNet", "an empty share", "one image", "weights", "interrupted"])
+@pytest.mark.parametrize("name", ["MLP", "ConvNet", "an empty shard", "one image", "weights", "interrupted"])
 def test_two_ranks_train_what_one_trains(results, name):
-    alone = two_ranks.WORK[name](ALONE)
+    alone = two_ranks.WORK[name](SINGLE_PROCESS)
     for result in results:
         torch.testing.assert_close(result[name], alone, rtol=1e-5, atol=1e-7)
 
@@ -179,14 +179,14 @@ def test_all_ranks_end_with_one_network_and_one_history(results, name):
 
 @pytest.mark.parametrize("name", ["LCMat", "naive", "unbalanced", "random"])
 def test_from_the_same_features_two_ranks_select_what_one_selects(results, name):
-    alone = two_ranks.WORK[name](ALONE)
+    alone = two_ranks.WORK[name](SINGLE_PROCESS)
     for result in results:
         torch.testing.assert_close(result[name], alone, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", ["pipeline", "pipeline ConvNet", "forgetting", "pixels"])
 def test_two_ranks_come_from_data_to_the_same_coreset(results, name):
-    alone = two_ranks.WORK[name](ALONE)
+    alone = two_ranks.WORK[name](SINGLE_PROCESS)
     for result in results:
         torch.testing.assert_close(result[name], alone, rtol=0, atol=0)
         assert torch.equal(result[name]["first"], result[name]["from the cache"])

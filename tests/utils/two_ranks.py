@@ -96,13 +96,13 @@ def interrupted(world: World) -> dict[str, Any]:
     """A training that both ranks leave after its sixth step, and that both go on with."""
 
     with tempfile.TemporaryDirectory() as folder:
-        path = world.lead(lambda: Path(folder) / "checkpoint.pt")
+        path = world.on_rank_zero(lambda: Path(folder) / "checkpoint.pt")
         options = {"checkpoint": path, "checkpoint_interval": 0.0}
         try:
             trained(world, "MLP", 60, observer=Stopping(60, 6), **options)
         except StopError:
             done = trained(world, "MLP", 60, **options)
-        world.collect(None)  # nobody removes the folder while the other reads
+        world.all_gather_object(None)  # nobody removes the folder while the other reads
         return done
 
 
@@ -120,38 +120,38 @@ def selected(world: World, name: str, balance: bool, **options: Any) -> dict[str
 def pipeline(world: World, name: str, model: str) -> dict[str, Any]:
     """A coreset by a proxy, from the data on."""
     with tempfile.TemporaryDirectory() as folder:
-        execution = ExecutionConfig(save_path=world.lead(str, folder), workers=0, save_features=True)
+        execution = ExecutionConfig(save_path=world.on_rank_zero(str, folder), workers=0, save_features=True)
         config = SelectionConfig(name, model=model, proxy=PROXY)
         coresets = Pipeline(config, make_data(), 0, Machine(CPU, world=world), execution).coresets([0.2])
         again = Pipeline(config, make_data(), 0, Machine(CPU, world=world), execution).coresets([0.2])
-        world.collect(None)
+        world.all_gather_object(None)
         return {"first": torch.tensor(coresets[0.2].indices), "from the cache": torch.tensor(again[0.2].indices)}
 
 
 def exchanged(world: World) -> dict[str, Any]:
     """Tensors and values that went from rank to rank."""
     rows = torch.arange(10.0).view(5, 2) - 4
-    mine = world.share(5)
+    mine = world.shard(5)
 
     def refuse() -> None:
         raise UserError("no such thing")
 
     try:
-        world.lead(refuse)
+        world.on_rank_zero(refuse)
         refused = ""
     except UserError as error:
         refused = str(error)
     with tempfile.TemporaryDirectory() as folder:
-        file = world.lead(lambda: Path(folder) / "file")
-        found = world.in_turn(lambda: file.exists() or (file.touch(), time.sleep(0.1)) == ())
-        world.collect(None)
+        file = world.on_rank_zero(lambda: Path(folder) / "file")
+        found = world.rank_zero_first(lambda: file.exists() or (file.touch(), time.sleep(0.1)) == ())
+        world.all_gather_object(None)
     return {
-        "float": world.gather(rows[mine], 5),
-        "bool": world.gather(rows[mine] > 0, 5),
-        "empty": world.gather(torch.arange(1)[world.share(1)], 1),
-        "total": world.total(torch.tensor(1.0 + world.rank)),
-        "collected": torch.tensor(world.collect(world.rank)),
-        "led": world.lead(lambda: world.rank),
+        "float": world.all_gather(rows[mine], 5),
+        "bool": world.all_gather(rows[mine] > 0, 5),
+        "empty": world.all_gather(torch.arange(1)[world.shard(1)], 1),
+        "all_reduce": world.all_reduce(torch.tensor(1.0 + world.rank)),
+        "all_gather_object": torch.tensor(world.all_gather_object(world.rank)),
+        "on_rank_zero": world.on_rank_zero(lambda: world.rank),
         "refused": refused,
         "found": found,
     }
@@ -160,7 +160,7 @@ def exchanged(world: World) -> dict[str, Any]:
 WORK: dict[str, Callable[[World], dict[str, Any]]] = {
     "MLP": lambda world: trained(world, "MLP", 60),
     "ConvNet": lambda world: trained(world, "ConvNet", 60),
-    "an empty share": lambda world: trained(world, "MLP", 17),
+    "an empty shard": lambda world: trained(world, "MLP", 17),
     "one image": lambda world: trained(world, "ConvNet", 1),
     "weights": lambda world: trained(world, "MLP", 55, weighted=True),
     "normalised": lambda world: trained(world, "normalised", 60),

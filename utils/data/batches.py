@@ -16,7 +16,7 @@ from utils.data.images import FileImages, Images, MemoryImages
 from utils.data.registry import DataSpec
 from utils.data.siamese import Siamese
 from utils.device import memory_layout
-from utils.distributed import ALONE, World
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.seeding import derive_seed, generator
 
@@ -81,7 +81,7 @@ class Batches:
         siamese: Siamese | None = None,
         weights: Tensor | None = None,
         workers: int = 0,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -136,7 +136,7 @@ class Batches:
         """Which rows of the pass each batch takes, and which of them are this rank's."""
         n, size = len(self._indices), self._batch_size
         batches = [slice(start, min(start + size, n)) for start in range(0, n, size)]
-        parts = [self._world.share(_length(batch)) for batch in batches]
+        parts = [self._world.shard(_length(batch)) for batch in batches]
         return batches, [slice(b.start + p.start, b.start + p.stop) for b, p in zip(batches, parts, strict=True)]
 
     def _changed(self, x: Tensor, number: int, count: int) -> Tensor:
@@ -144,7 +144,7 @@ class Batches:
         if self._siamese is None or self._shuffle_seed is None or not len(x):
             return x
         draw = self._siamese.draw(count, generator(self._shuffle_seed, "siamese", number))
-        return self._siamese.apply(x, replace(draw, numbers=draw.numbers[self._world.share(count)]))
+        return self._siamese.apply(x, replace(draw, numbers=draw.numbers[self._world.shard(count)]))
 
     def _gathered(self, images: MemoryImages, index: Tensor, shares: Sequence[slice]) -> Iterator[Tensor]:
         """uint8 batches from memory, augmented."""

@@ -71,7 +71,7 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
 def load_once(config: DataConfig, smallest_image: int, seed: int, workers: int) -> Data:
     """``load_data``, kept in memory for the next caller that asks for the same; the first rank downloads for all."""
     load = functools.partial(load_data, config, smallest_image, seed=seed, workers=workers)
-    return current_world().in_turn(load)
+    return current_world().rank_zero_first(load)
 
 
 def fingerprint(spec: DataSpec, *halves: Images) -> str:

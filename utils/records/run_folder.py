@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from utils.config import RunConfig, digest
-from utils.distributed import ALONE, World
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.files import read_json, read_npz, remove_leftovers, set_aside, write_json
 from utils.lock import FileLock
@@ -45,7 +45,7 @@ class Run:
         self._lock = lock
 
     @classmethod
-    def open(cls, config: RunConfig, save_path: str | Path, world: World = ALONE) -> Run:
+    def open(cls, config: RunConfig, save_path: str | Path, world: World = SINGLE_PROCESS) -> Run:
         """Make or enter the run's folder under ``save_path``, waiting while another process has it.
 
         Of several ranks the first has it for all, and nobody else may write.
@@ -58,9 +58,9 @@ class Run:
         path = run_folder(config, save_path)
         with contextlib.ExitStack() as stack:
             lock = FileLock(path / ".lock")
-            stack.enter_context(world.leading(lock))
+            stack.enter_context(world.context_on_rank_zero(lock))
             run = cls(config, path, lock)
-            world.lead(run._prepare)
+            world.on_rank_zero(run._prepare)
             stack.pop_all()
         return run
 

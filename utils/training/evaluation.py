@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from utils.data.batches import Batches
 from utils.device import autocast, full_precision
-from utils.distributed import ALONE, World
+from utils.distributed import SINGLE_PROCESS, World
 from utils.seeding import generator
 
 TEST_BATCH = 1024
 
 
-def evaluate(network: nn.Module, batches: Batches, amp: bool = False, world: World = ALONE) -> tuple[float, float]:
+def evaluate(
+    network: nn.Module, batches: Batches, amp: bool = False, world: World = SINGLE_PROCESS
+) -> tuple[float, float]:
     """Mean cross-entropy and accuracy in percent, over the batches that ``world`` shares out."""
     sums = torch.zeros(3, dtype=torch.float64, device=next(network.parameters()).device)  # loss, correct, images
     network.eval()
@@ -27,7 +29,7 @@ def evaluate(network: nn.Module, batches: Batches, amp: bool = False, world: Wor
             sums[0] += F.cross_entropy(full_precision(logits), batch.y, reduction="sum")
             sums[1] += (logits.argmax(dim=1) == batch.y).sum()
             sums[2] += len(batch)
-    loss, correct, images = world.total(sums).tolist()
+    loss, correct, images = world.all_reduce(sums).tolist()
     return loss / images, 100 * correct / images
 
 

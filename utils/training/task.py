@@ -12,7 +12,7 @@ from torch import Tensor
 
 from utils.data.images import Images, fits_on_device
 from utils.data.load import Data
-from utils.distributed import ALONE, World
+from utils.distributed import SINGLE_PROCESS, World
 from utils.training.history import Epoch
 
 
@@ -61,7 +61,7 @@ class Machine:
     checkpoint_interval: float = 10.0
     on_history: Callable[[tuple[Epoch, ...]], None] | None = None
     profile: Path | None = None
-    world: World = ALONE
+    world: World = SINGLE_PROCESS
 
     def hold(self, images: Images) -> Images:
         """The images on the device where they fit, else as they are."""

@@ -93,7 +93,7 @@ class Training:
         self.device, self.world = machine.device, machine.world
         self.siamese = Siamese.of(config.augmentation) if config.augmentation else None
         self.network = network.to(self.device, memory_format=memory_layout(self.device))  # type: ignore[call-overload]
-        forward = self.world.parallel(self.network)
+        forward = self.world.data_parallel(self.network)
         self.forward: nn.Module = torch.compile(forward) if config.compile else forward  # type: ignore[assignment]
         self.weights = None if task.weights is None else task.weights.to(self.device)
         self.train_images = machine.hold(task.data.train)
@@ -165,8 +165,8 @@ class Training:
         self.optimizer.step()
         self.scheduler.step()
         count = len(batch.position)
-        correct = self.world.gather(logits.detach().argmax(dim=1) == batch.y, count)  # [B]
-        self.tally.loss.add_(self.world.total(loss.detach()), alpha=count / self.world.size)
+        correct = self.world.all_gather(logits.detach().argmax(dim=1) == batch.y, count)  # [B]
+        self.tally.loss.add_(self.world.all_reduce(loss.detach()), alpha=count / self.world.size)
         self.tally.correct += correct.sum()
         self.tally.images += count
         if self.observer is not None:
@@ -188,7 +188,7 @@ class Training:
         position, tally = self.position, self.tally
         loss, accuracy = float(tally.loss) / tally.images, 100 * int(tally.correct) / tally.images
         self._check("training", loss)
-        self.world.share_buffers(self.network)
+        self.world.broadcast_buffers(self.network)
         try:
             tested = self._test() if self._tests(position.epoch + 1) else (None, None)
         except KeyboardInterrupt:
@@ -250,7 +250,7 @@ class Training:
         return time.monotonic() - self.saved_at >= self.machine.checkpoint_interval
 
     def _save(self) -> None:
-        if self.machine.checkpoint is None or not self.world.first:
+        if self.machine.checkpoint is None or not self.world.is_rank_zero:
             return
         position, tally = self.position, self.tally
         state = {
@@ -269,7 +269,7 @@ class Training:
 
     def _resume(self) -> None:
         checkpoint = self.machine.checkpoint
-        state = None if checkpoint is None else self.world.lead(load_checkpoint, checkpoint, "cpu")
+        state = None if checkpoint is None else self.world.on_rank_zero(load_checkpoint, checkpoint, "cpu")
         if state is None:
             return
         try:
