@@ -29,7 +29,7 @@ from methods.uniform import Uniform
 from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 
-__all__ = ["METHODS", "Coreset", "make_method", "option_names", "select_coreset"]
+__all__ = ["METHODS", "Coreset", "make_method", "select_coreset"]
 
 METHODS: dict[str, type[Method]] = {
     "Uniform": Uniform,
@@ -56,11 +56,6 @@ _KINDS: dict[type, tuple[type, str]] = {
     float: (Real, "a number"),
     str: (str, "a name"),
 }
-
-
-def option_names(name: str) -> tuple[str, ...]:
-    """The options that method ``name`` takes."""
-    return tuple(field.name for field in dataclasses.fields(METHODS[name]))  # type: ignore[arg-type]
 
 
 def make_method(name: str, **options: Any) -> Method:
