@@ -18,10 +18,11 @@ from benchmarks.settings import EPS, NUM_DIMS
 from benchmarks.shapes import imagenet
 from methods.base import Context, Evidence
 from methods.features import Features
-from methods.greedy.optimizers import GREEDIES, Picks
+from methods.greedy.optimizers import GREEDIES
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.lcmat import LCMat
 from methods.select import select
+from utils.data.coreset import Coreset
 
 _FRACTION = 0.1
 
@@ -57,7 +58,7 @@ class PhasedLCMat(LCMat):
     seconds: ClassVar[dict[str, float]] = defaultdict(float)
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         with self._phase("gradients and curvatures"):
             distance = self.distance(self.features_of(evidence))
         with self._phase("distances"):

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from methods.features import Features
-from methods.greedy.optimizers import Picks
 from methods.tie_breaking import ranking
+from utils.data.coreset import Coreset
 from utils.errors import UserError
 
 
@@ -115,12 +115,12 @@ class Method(ABC):
         return True
 
     @abstractmethod
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
-        """``budget`` distinct local indices out of ``len(evidence)``, in the order picked."""
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
+        """Return ``budget`` of the ``len(evidence)`` samples, numbered from 0, in the order picked."""
 
     def pick_classes(
         self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
-    ) -> list[Picks]:
+    ) -> list[Coreset]:
         """One ``pick`` a class, each class made when its turn comes; a method that batches them overrides this."""
         return [self.pick(*each) for each in zip(classes, budgets, contexts, strict=True)]
 
@@ -140,7 +140,7 @@ class Method(ABC):
         return evidence.scores
 
 
-def highest(scores: Tensor, budget: int) -> Picks:
+def highest(scores: Tensor, budget: int) -> Coreset:
     """The ``budget`` highest of ``scores`` [n], the lowest index first among those equal to rounding."""
     order = ranking(scores.double())[:budget]
-    return Picks(order.cpu().numpy(), scores.double()[order].cpu().numpy())
+    return Coreset(order.cpu().numpy(), gains=scores.double()[order].cpu().numpy())

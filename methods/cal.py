@@ -10,10 +10,10 @@ from torch import Tensor
 from methods.base import Context, Evidence, highest
 from methods.contextualdiversity import clamped_probabilities, symmetric_divergence
 from methods.greedy.distances import OuterDistance
-from methods.greedy.optimizers import Picks
 from methods.greedy.pairwise_matrix import allowance
 from methods.greedy.set_functions import RELATIVE_TOLERANCE
 from methods.pretrained import EmbeddingMethod
+from utils.data.coreset import Coreset
 
 _NEIGHBOURS = 10
 _ROWS_AT_ONCE = 512
@@ -30,7 +30,7 @@ class Cal(EmbeddingMethod):
 
     source = "Margatina et al., Active Learning by Acquiring Contrastive Examples, EMNLP 2021"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         features = self.features_of(evidence)
         z = self.embeddings_of(evidence).double().to(features.logits.device)
         p = clamped_probabilities(features)  # [n, C]

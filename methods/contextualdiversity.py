@@ -8,8 +8,8 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method
 from methods.features import Features
-from methods.greedy.optimizers import Picks
 from methods.kcentergreedy import farthest_first, first_centre
+from utils.data.coreset import Coreset
 from utils.threads import small_steps
 
 _FLOOR = 1e-12  # probabilities below count as this, so that no divergence exceeds 27.7
@@ -24,7 +24,7 @@ class ContextualDiversity(Method):
 
     source = "Agarwal et al., Contextual Diversity for Active Learning, ECCV 2020"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         p = clamped_probabilities(self.features_of(evidence))  # [n, C]
         log_p = p.log()
 

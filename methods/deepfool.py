@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import Context, Evidence, Method, Need, highest
-from methods.greedy.optimizers import Picks
 from utils.data.batches import Batch
+from utils.data.coreset import Coreset
 
 _STEPS = 50
 _OVERSHOOT = 0.02
@@ -29,7 +29,7 @@ class DeepFool(Method):
     )
     need = Need.PIXELS
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         return highest(-self.scores_of(evidence), budget)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from methods.base import Context, Evidence, Method, Need, highest
-from methods.greedy.optimizers import Picks
+from utils.data.coreset import Coreset
 
 
 @dataclass(frozen=True)
@@ -19,5 +19,5 @@ class Forgetting(Method):
     source = "Toneva et al., An Empirical Study of Example Forgetting during Deep Neural Network Learning, ICLR 2019"
     need = Need.FORGETTING
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         return highest(self.scores_of(evidence), budget)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from methods.base import Context, Evidence, Method, Need
-from methods.greedy.optimizers import Picks
+from utils.data.coreset import Coreset
 
 
 @dataclass(frozen=True)
@@ -18,5 +18,5 @@ class Full(Method):
     need = Need.NOTHING
     whole = True
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
-        return Picks(np.arange(len(evidence)))
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
+        return Coreset(np.arange(len(evidence)))

@@ -12,8 +12,9 @@ from torch import Tensor
 from methods.base import Context, Evidence, Method
 from methods.features import Features
 from methods.gradients import Gradients
-from methods.greedy.optimizers import Picks, greedy_flag
+from methods.greedy.optimizers import greedy_flag
 from methods.tie_breaking import first_highest
+from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 from utils.flags import flag, number
 from utils.seeding import derive_seed
@@ -53,14 +54,14 @@ class Glister(Method):
     def nested(self) -> bool:
         return self.greedy != "StochasticGreedy"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         features, held_out = self.features_of(evidence), evidence.validation
         gradients = Gradients.of(features)
         validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features)
         with small_steps(gradients.augmented.numel()):
             return self._pursue(gradients, validation, budget, context.seed)
 
-    def _pursue(self, gradients: Gradients, validation: ValidationLoss, budget: int, seed: int) -> Picks:
+    def _pursue(self, gradients: Gradients, validation: ValidationLoss, budget: int, seed: int) -> Coreset:
         largest = gradients.squared_norms().max().sqrt()
         random = np.random.default_rng(derive_seed(seed, "stochastic greedy"))
         sample = math.ceil(len(gradients) / budget * math.log(1 / _DELTA))
@@ -76,7 +77,7 @@ class Glister(Method):
             gains.append(float(current[best]))
             available[pick] = False
             validation.step(gradients.residuals[pick], gradients.augmented[pick], self.eta)
-        return Picks(np.array(picked, dtype=np.int64), np.array(gains))
+        return Coreset(np.array(picked, dtype=np.int64), gains=np.array(gains))
 
     def _candidates(self, left: np.ndarray, sample: int, random: np.random.Generator) -> np.ndarray:
         """What to choose the next pick from, in ascending order: everything that is left, or a random part."""

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method
 from methods.gradients import Gradients
-from methods.greedy.optimizers import Picks
 from methods.tie_breaking import first_highest
+from utils.data.coreset import Coreset
 from utils.threads import small_steps
 
 _RIDGE = 1.0
@@ -40,13 +40,13 @@ class GradMatch(Method):
     def nested(self) -> bool:
         return False  # the picks are, their weights are not
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         gradients = Gradients.of(self.features_of(evidence))
         held_out = evidence.validation
         target = Gradients.of(held_out).mean() if held_out is not None and len(held_out) else gradients.mean()
         with small_steps(gradients.augmented.numel()):
             pursuit = matching_pursuit(gradients, target, budget, _RIDGE)
-        return Picks(pursuit.picks, weights=training_weights(pursuit.non_negative(), len(gradients)))
+        return Coreset(pursuit.picks, weights=training_weights(pursuit.non_negative(), len(gradients)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method, Need, highest
 from methods.features import Features
-from methods.greedy.optimizers import Picks
+from utils.data.coreset import Coreset
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class GraNd(Method):
     source = "Paul et al., Deep Learning on a Data Diet: Finding Important Examples Early in Training, NeurIPS 2021"
     need = Need.REPEATS
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         return highest(self.scores_of(evidence), budget)
 
 

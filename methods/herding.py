@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from methods.base import Context, Evidence, Method
-from methods.greedy.optimizers import Picks
 from methods.tie_breaking import first_highest
+from utils.data.coreset import Coreset
 from utils.threads import small_steps
 
 
@@ -22,7 +22,7 @@ class Herding(Method):
 
     source = "Welling, Herding dynamical weights to learn, ICML 2009"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         z = self.features_of(evidence).embeddings.double()
         centred = z - z.mean(dim=0)  # [n, d]
         squares = centred.square().sum(dim=1)  # [n]
@@ -36,4 +36,4 @@ class Herding(Method):
                 away[picked] = torch.inf
                 picked.append(first_highest(-away, scale=length + largest))
                 total += centred[picked[-1]]
-        return Picks(np.array(picked, dtype=np.int64))
+        return Coreset(np.array(picked, dtype=np.int64))

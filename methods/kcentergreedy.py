@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from methods.base import Context, Evidence
-from methods.greedy.optimizers import Picks
 from methods.pretrained import EmbeddingMethod
 from methods.tie_breaking import first_highest
+from utils.data.coreset import Coreset
 from utils.seeding import generator
 from utils.threads import small_steps
 
@@ -24,7 +24,7 @@ class KCenterGreedy(EmbeddingMethod):
     source = "Sener & Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach, ICLR 2018"
     embeddings_only = True
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         z = self.embeddings_of(evidence).double()  # [n, d]
 
         def distances(centre: int) -> Tensor:
@@ -34,7 +34,7 @@ class KCenterGreedy(EmbeddingMethod):
             return farthest_first(distances, first_centre(len(z), context.seed), budget)
 
 
-def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) -> Picks:
+def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) -> Coreset:
     """``first``, then again and again the sample farthest from its nearest pick, the lowest index on ties.
 
     Args:
@@ -46,7 +46,7 @@ def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) 
         nearest[picked[-1]] = -1  # below every distance, for good
         picked.append(first_highest(nearest))
         nearest = torch.minimum(nearest, distances(picked[-1]))
-    return Picks(np.array(picked, dtype=np.int64))
+    return Coreset(np.array(picked, dtype=np.int64))
 
 
 def first_centre(n: int, seed: int) -> int:

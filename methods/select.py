@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from methods.base import Context, Evidence, Method
-from methods.greedy.optimizers import Picks
 from utils.data.coreset import Coreset
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
@@ -75,7 +74,7 @@ def select(
     device = evidence.labels.device if evidence.features is None else evidence.features.embeddings.device
     context = Context(seed, device, memory_budget)
     if not balance:
-        return _joined([np.arange(len(evidence))], [world.on_rank_zero(method.pick, evidence, budgets[-1], context)])
+        return world.on_rank_zero(method.pick, evidence, budgets[-1], context)
     counts = evidence.labels.unique(return_counts=True)[1].tolist()
     members = dict(zip(budgets, evidence.labels.argsort(stable=True).split(counts), strict=True))
     labels = list(budgets)
@@ -85,10 +84,10 @@ def select(
         [budgets[label] for label in mine],
         [context.with_seed(derive_seed(seed, "class", label)) for label in mine],
     )
-    picks_of: dict[int, Picks] = {}
+    picks_of: dict[int, Coreset] = {}
     for part in world.all_gather_object(dict(zip(mine, picks, strict=True))):
         picks_of |= part
-    return _joined([members[label].cpu().numpy() for label in labels], [picks_of[label] for label in labels])
+    return Coreset.concatenated([picks_of[label].mapped(members[label].cpu().numpy()) for label in labels])
 
 
 def select_fractions(
@@ -123,14 +122,3 @@ def prefix(coreset: Coreset, labels: Tensor, fraction: float, balance: bool) -> 
         return coreset.at(np.arange(budgets[-1]))
     picked = labels.cpu().numpy()[coreset.indices]  # [k]
     return coreset.at(np.concatenate([np.flatnonzero(picked == label)[:budget] for label, budget in budgets.items()]))
-
-
-def _joined(members: list[np.ndarray], picks: list[Picks]) -> Coreset:
-    indices = np.concatenate([at[each.indices] for at, each in zip(members, picks, strict=True)])
-    weights = [each.weights for each in picks if each.weights is not None]
-    gains = [each.gains for each in picks if each.gains is not None]
-    return Coreset(
-        indices,
-        np.concatenate(weights) if len(weights) == len(picks) else None,
-        np.concatenate(gains) if len(gains) == len(picks) else None,
-    )

@@ -14,9 +14,10 @@ from methods.features import Features
 from methods.greedy.class_batches import facility_location_of_classes
 from methods.greedy.class_threads import pick_side_by_side
 from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
-from methods.greedy.optimizers import GREEDIES, Picks, greedy_flag
+from methods.greedy.optimizers import GREEDIES, greedy_flag
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.greedy.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
+from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 from utils.flags import OneOf, flag, integer, number, switch
 
@@ -51,14 +52,14 @@ class SetFunctionMethod(Method):
     def distance(self, features: Features) -> Distance:
         """The distance D between samples; their similarity is an offset less D."""
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         matrix = PairwiseMatrix(self.distance(self.features_of(evidence)), context.memory_budget)
         picks = GREEDIES[self.greedy](self.set_function(matrix), budget, context.seed)
         return replace(picks, weights=cluster_sizes(matrix, picks)) if self.weighted else picks
 
     def pick_classes(
         self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
-    ) -> list[Picks]:
+    ) -> list[Coreset]:
         if not contexts:
             return []
         device, room = contexts[0].device, contexts[0].memory_budget
@@ -72,11 +73,11 @@ class SetFunctionMethod(Method):
         )
 
 
-def cluster_sizes(matrix: PairwiseMatrix, picks: Picks) -> np.ndarray:
+def cluster_sizes(matrix: PairwiseMatrix, picks: Coreset) -> np.ndarray:
     """How many samples each pick is nearest to, float32 [k]; a sample at equal distances goes to the earlier pick."""
     nearest = torch.full((matrix.n,), torch.inf, dtype=matrix.dtype, device=matrix.device)
     owner = torch.zeros(matrix.n, dtype=torch.int64, device=matrix.device)
-    indices = torch.from_numpy(picks.indices).to(matrix.device)
+    indices = torch.tensor(picks.indices, device=matrix.device)
     for start in range(0, len(indices), matrix.rows_at_once):
         least, first = matrix.rows(indices[start : start + matrix.rows_at_once]).min(dim=0)  # [n] each
         closer = least < nearest

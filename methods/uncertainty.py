@@ -9,7 +9,7 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method, highest
 from methods.features import Features
-from methods.greedy.optimizers import Picks
+from utils.data.coreset import Coreset
 from utils.errors import choose
 from utils.flags import OneOf, flag
 
@@ -58,5 +58,5 @@ class Uncertainty(Method):
     def __post_init__(self) -> None:
         object.__setattr__(self, "uncertainty", choose("uncertainty", self.uncertainty, UNCERTAINTIES))
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         return highest(UNCERTAINTIES[self.uncertainty](self.features_of(evidence)), budget)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from methods.base import Context, Evidence, Method, Need
-from methods.greedy.optimizers import Picks
+from utils.data.coreset import Coreset
 
 
 @dataclass(frozen=True)
@@ -17,5 +17,5 @@ class Uniform(Method):
     source = "baseline"
     need = Need.NOTHING
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
-        return Picks(np.random.default_rng(context.seed).permutation(len(evidence))[:budget])
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
+        return Coreset(np.random.default_rng(context.seed).permutation(len(evidence))[:budget])

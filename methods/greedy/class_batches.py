@@ -12,22 +12,23 @@ import torch
 from torch import Tensor
 
 from methods.greedy.distances import Distance
-from methods.greedy.optimizers import Picks, naive_greedy
+from methods.greedy.optimizers import naive_greedy
 from methods.greedy.pairwise_matrix import PairwiseMatrix, allowance
 from methods.greedy.set_functions import FacilityLocation
+from utils.data.coreset import Coreset
 
 _COPIES = 3  # of a batch of matrices: itself, the minima of a pass, and the matrices it was stacked from
 
 
 def facility_location_of_classes(
     distances: Iterable[Distance], budgets: Sequence[int], device: torch.device, memory_budget: int | None
-) -> list[Picks]:
+) -> list[Coreset]:
     """The picks of naive greedy for every class, batched as far as ``memory_budget`` bytes allow.
 
     A class whose matrix alone exceeds the budget is picked by itself, with its rows computed on demand.
     """
     room = allowance(memory_budget, device)
-    picks: list[Picks] = []
+    picks: list[Coreset] = []
     waiting: list[_Class] = []
 
     def flush() -> None:
@@ -59,7 +60,7 @@ class _Class:
     tolerance: float
 
 
-def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Picks]:
+def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Coreset]:
     """Greedy picks from held matrices, the lowest index on ties; no transfer until the last pick is made."""
     if not classes:
         return []
@@ -82,7 +83,7 @@ def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Picks
         nearest = torch.minimum(nearest, padded[everyone, pick])
     picks = torch.stack([pick for pick, _ in history], dim=1).cpu().numpy()  # [B, k]
     added = torch.stack([gain for _, gain in history], dim=1).cpu().numpy()  # [B, k]
-    return [Picks(picks[b, :k], added[b, :k]) for b, k in enumerate(budgets)]
+    return [Coreset(picks[b, :k], gains=added[b, :k]) for b, k in enumerate(budgets)]
 
 
 def _pad(tensors: Sequence[Tensor], value: float) -> Tensor:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from methods.base import Context, Evidence, Method
-from methods.greedy.optimizers import Picks
 from methods.greedy.pairwise_matrix import allowance, roomy_bytes
+from utils.data.coreset import Coreset
 from utils.threads import at_most
 
 _CURVATURE = 128  # values of a sample beside its embedding and logits
@@ -19,7 +19,7 @@ _CURVATURE = 128  # values of a sample beside its embedding and logits
 
 def pick_side_by_side(
     method: Method, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
-) -> list[Picks]:
+) -> list[Coreset]:
     """One ``method.pick`` a class, each class made when its turn comes.
 
     Every core works on a class of its own: on matrices of a few thousand rows that beats all cores on one.
@@ -30,7 +30,7 @@ def pick_side_by_side(
         return [method.pick(*each) for each in zip(classes, budgets, contexts, strict=True)]
     room = allowance(contexts[0].memory_budget, contexts[0].device)
     queue = _Queue(zip(classes, budgets, contexts, strict=True), room, workers)
-    picks: dict[int, Picks] = {}
+    picks: dict[int, Coreset] = {}
 
     def work() -> None:
         while (job := queue.take()) is not None:

@@ -9,7 +9,6 @@ import heapq
 import math
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from methods.greedy.set_functions import SetFunction
+from utils.data.coreset import Coreset
 from utils.flags import OneOf, flag
 from utils.seeding import derive_seed
 from utils.threads import small_steps
@@ -25,16 +25,7 @@ _DELTA = 0.1  # stochastic greedy's failure probability: it samples n/k · ln(1/
 _ACCEPTANCE = 0.9  # approximate-lazy greedy takes a fresh gain of this share of the next bound
 
 
-@dataclass(frozen=True, eq=False)
-class Picks:
-    """Ranking and gains: local indices int64 [k] in the order picked, what each added float64 [k], weights [k]."""
-
-    indices: np.ndarray
-    gains: np.ndarray | None = None
-    weights: np.ndarray | None = None
-
-
-def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
     """Every gain anew for every pick: on an accelerator one pass, and the reference for the others."""
     picked: list[int] = []
     gains: list[float] = []
@@ -44,10 +35,10 @@ def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
         pick = int((current >= current.max() - function.tolerance).to(torch.int8).argmax())
         _take(function, pick, float(current[pick]), picked, gains)
         available[pick] = False
-    return _picks(picked, gains)
+    return _coreset(picked, gains)
 
 
-def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
     """The picks of naive greedy on a submodular function, whose gains only fall (Minoux 1978).
 
     Old gains are upper bounds: only candidates whose bound reaches the best fresh gain are evaluated, twice as
@@ -68,10 +59,10 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
         gain, pick = min((each for each in fresh if each[0] >= threshold), key=itemgetter(1))
         bounds.push(each for each in fresh if each[1] != pick)
         _take(function, pick, gain, picked, gains)
-    return _picks(picked, gains)
+    return _coreset(picked, gains)
 
 
-def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
     """The best of a random n/k · ln(1/δ) candidates at each pick (Mirzasoleiman et al. 2015)."""
     picked: list[int] = []
     gains: list[float] = []
@@ -85,10 +76,10 @@ def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Pick
         pick = int(sample[current >= current.max() - function.tolerance][0])
         _take(function, pick, float(current[sample == pick][0]), picked, gains)
         available[pick] = False
-    return _picks(picked, gains)
+    return _coreset(picked, gains)
 
 
-def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Picks:
+def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
     """Lazy greedy that takes a candidate whose fresh gain is at least 0.9 of the next bound.
 
     Where the bound is not positive there is no share of it to reach: the candidate must reach the bound.
@@ -109,10 +100,10 @@ def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -
                 break
             bounds.push([evaluated])
         _take(function, j, gain, picked, gains)
-    return _picks(picked, gains)
+    return _coreset(picked, gains)
 
 
-Greedy = Callable[[SetFunction, int, int], Picks]
+Greedy = Callable[[SetFunction, int, int], Coreset]
 GREEDIES: dict[str, Greedy] = {
     "NaiveGreedy": naive_greedy,
     "LazyGreedy": lazy_greedy,
@@ -161,8 +152,8 @@ def _take(function: SetFunction, pick: int, gain: float, picked: list[int], gain
     gains.append(gain)
 
 
-def _picks(picked: list[int], gains: list[float]) -> Picks:
-    return Picks(np.array(picked, dtype=np.int64), np.array(gains, dtype=np.float64))
+def _coreset(picked: list[int], gains: list[float]) -> Coreset:
+    return Coreset(np.array(picked, dtype=np.int64), gains=np.array(gains, dtype=np.float64))
 
 
 def greedy_flag() -> Any:

@@ -121,7 +121,7 @@ def test_balanced_the_target_is_of_the_validation_samples_of_the_class():
         picks = GradMatch().pick(
             evidence(given.features.subset(members), one_class(held_out, label)), round(0.2 * len(members)), context()
         )
-        expected += members[torch.from_numpy(picks.indices)].tolist()
+        expected += members[torch.tensor(picks.indices)].tolist()
     assert coreset.indices.tolist() == expected
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,17 @@ class Coreset:
     def mapped(self, numbers: np.ndarray) -> Coreset:
         """The same picks where sample i is called ``numbers[i]`` (int64 [n], unique)."""
         return Coreset(numbers[self.indices], self.weights, self.gains)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Coreset]) -> Coreset:
+        """Return the picks of ``parts`` one after another; weights and gains where every part has them."""
+        weights = [part.weights for part in parts if part.weights is not None]
+        gains = [part.gains for part in parts if part.gains is not None]
+        return cls(
+            np.concatenate([part.indices for part in parts]),
+            np.concatenate(weights) if len(weights) == len(parts) else None,
+            np.concatenate(gains) if len(gains) == len(parts) else None,
+        )
 
     def save(self, path: str | Path) -> None:
         """Write an npz with ``indices``, and ``weights`` and ``gains`` where there are any."""

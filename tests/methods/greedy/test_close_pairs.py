@@ -12,10 +12,11 @@ from torch import Tensor
 
 from methods.greedy.close_pairs import ClosePairs
 from methods.greedy.distances import CurvatureDistance
-from methods.greedy.optimizers import GREEDIES, Picks
+from methods.greedy.optimizers import GREEDIES
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.greedy.row_cache import RowsOnDemand
 from methods.greedy.set_functions import FacilityLocation
+from utils.data.coreset import Coreset
 
 CPU = torch.device("cpu")
 PAIR_BYTES = 4 + 8
@@ -133,7 +134,7 @@ class CountingDistance(CurvatureDistance):
         return super().block(rows, columns, scratch)
 
 
-def select(distance: CurvatureDistance, greedy: str, memory_budget: int | None, budget: int) -> Picks:
+def select(distance: CurvatureDistance, greedy: str, memory_budget: int | None, budget: int) -> Coreset:
     return GREEDIES[greedy](FacilityLocation(PairwiseMatrix(distance, memory_budget)), budget, 0)
 
 

@@ -17,10 +17,10 @@ from methods.base import Context, Evidence, Method
 from methods.features import Features
 from methods.greedy.class_threads import pick_side_by_side
 from methods.greedy.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
-from methods.greedy.optimizers import Picks
 from methods.greedy.pairwise_matrix import PairwiseMatrix, allowance, held_bytes, roomy_bytes
 from methods.greedy.row_cache import RowsOnDemand
 from methods.lcmat import LCMat
+from utils.data.coreset import Coreset
 from utils.memory import free_memory
 from utils.threads import at_most
 
@@ -143,7 +143,7 @@ class Watched(Method):
     most_bytes: ClassVar[list[int]] = []
     at_once: ClassVar[list[int]] = []
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Picks:
+    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         if budget == 13:
             raise ValueError("an unlucky class")
         assert context.memory_budget is not None
@@ -154,7 +154,7 @@ class Watched(Method):
         time.sleep(0.02)
         with self.lock:
             self.under_way.remove(context.memory_budget)
-        return Picks(np.arange(budget))
+        return Coreset(np.arange(budget))
 
 
 @pytest.fixture
