@@ -1,4 +1,4 @@
-"""The device that computes: which one, in which precision, how much memory, and its random numbers."""
+"""The device that computes: choosing it, its precision, memory and random state, and its description."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 import torch
 
 from utils.errors import UserError
+from utils.files import read_field
 
 
 def pick_device(gpu: tuple[int, ...] = (), local_rank: int = 0) -> torch.device:
-    """The first GPU asked for, else the first there is, else the CPU; TF32 where float32 remains on a GPU.
+    """Choose the first GPU asked for, else the first there is, else the CPU; allow TF32 for float32 on a GPU.
 
     Args:
         local_rank: of several processes on this machine the n-th takes the n-th GPU.
@@ -41,23 +42,23 @@ def pick_device(gpu: tuple[int, ...] = (), local_rank: int = 0) -> torch.device:
 
 
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
-    """bfloat16 where it is ``enabled``, else float32."""
+    """Return the context that computes in bfloat16 where it is ``enabled``, else in float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def full_precision(logits: torch.Tensor) -> torch.Tensor:
-    """In float32, as losses are computed, unless wider already."""
+    """Return the logits in float32, as losses are computed, unless they are wider already."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def memory_layout(device: torch.device) -> torch.memory_format:
-    """How images and kernels lie in memory: a GPU's convolutions are fastest with the channels last."""
+    """Return how images and kernels lie in memory: a GPU's convolutions are fastest with the channels last."""
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 @contextmanager
 def compilation(enabled: bool) -> Iterator[None]:
-    """Within the block a failure of ``torch.compile``, which works at the first steps, is a person's to put right.
+    """Raise a UserError where ``torch.compile``, which does its work at the first steps in the block, fails.
 
     Raises:
         UserError: there is no working compiler, or none for this network.
@@ -78,7 +79,7 @@ def finish_queued_work(device: torch.device) -> None:
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The state of torch's global generators that ``device`` draws from."""
+    """Return the state of torch's global generators that ``device`` draws from."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -86,24 +87,24 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put back what ``random_state`` took."""
+    """Restore what :func:`random_state` returned."""
     torch.set_rng_state(state["cpu"].cpu())
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes that this process has held: on the GPU where it computes on one, else resident in RAM."""
+    """Return the most bytes that this process has held: on the GPU where it computes on one, else resident in RAM."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if kilobytes := _field(Path("/proc/self/status"), "VmHWM"):  # getrusage counts who started this process too
-        return int(kilobytes.split()[0]) * 1024
+    if kilobytes := read_field(Path("/proc/self/status"), "VmHWM"):  # getrusage counts who started this process too
+        return int(kilobytes.removesuffix("kB")) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def describe_device(device: torch.device, processes: int = 1) -> str:
-    """The device in words, and how many processes share the work, each on such a one."""
+    """Describe the device in words, and how many ``processes`` share the work, each on such a device."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
@@ -112,10 +113,4 @@ def describe_device(device: torch.device, processes: int = 1) -> str:
 
 
 def _processor() -> str:
-    return _field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine()
-
-
-def _field(path: Path, name: str) -> str | None:
-    """What stands after ``name:`` in one of Linux's descriptions; None where there is no such file or line."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)
+    return read_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine()

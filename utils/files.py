@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -86,7 +87,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in ``path``.
+    """Return the JSON value in ``path``.
 
     Raises:
         UserError: the file is missing, unreadable or not JSON.
@@ -99,8 +100,15 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not valid JSON: {error}") from error
 
 
+def read_field(path: Path, name: str) -> str | None:
+    """Return what follows ``name`` in a file of names and values, as those in /proc are; None where it is not there."""
+    text = path.read_text() if path.exists() else ""
+    found = re.search(rf"^{re.escape(name)}[ \t:]+(.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else None
+
+
 def content_digest(path: Path) -> str:
-    """16 hex digits that tell a file from another by what it holds.
+    """Return 16 hex digits of the SHA-256 of a file's content.
 
     Raises:
         UserError: it cannot be read.
@@ -124,7 +132,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz file, unless it was truncated or altered.
+    """Return all arrays of an npz file, unless it was truncated or altered.
 
     Files of :func:`write_npz` are compared with their SHA-256, others with zip's checksums of each array.
 
@@ -143,7 +151,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
-    """The arrays, after checksums were compared: numpy alone reads only as far as it needs."""
+    """Compare checksums, then return the arrays: numpy alone reads only as far as it needs."""
     if not _is_sealed(file):
         _check_end(file)
         with zipfile.ZipFile(file) as archive:
@@ -159,7 +167,7 @@ def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _is_sealed(file: BinaryIO) -> bool:
-    """Whether the file ends in its SHA-256. Raises ValueError where that is another file's."""
+    """Return whether the file ends in a SHA-256; raise ValueError where it is another file's."""
     size = file.seek(0, os.SEEK_END)
     start = max(size - len(_SEAL) - 64, 0)
     file.seek(start)

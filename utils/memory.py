@@ -8,13 +8,15 @@ from pathlib import Path
 
 import torch
 
+from utils.files import read_field
+
 _MEMINFO, _GROUPS, _MOUNT = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
 _FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes free on ``device``; where the system does not tell, all there are."""
+    """Return the bytes free on ``device``; where the system does not tell, all that there are."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
@@ -22,14 +24,14 @@ def free_memory(device: torch.device) -> int:
 
 
 def _free_on_machine() -> int:
-    kilobytes = _entry(_MEMINFO, "MemAvailable:")
-    if kilobytes is not None:
-        return kilobytes * 1024
+    available = read_field(_MEMINFO, "MemAvailable")
+    if available is not None:
+        return int(available.removesuffix("kB")) * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _free_in_groups() -> Iterator[int]:
-    """What each control group with a limit has left, file cache that nobody uses included."""
+    """Yield the bytes that each control group with a limit has left, file cache that nobody uses included."""
     for line in _GROUPS.read_text().splitlines() if _GROUPS.exists() else []:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -40,20 +42,12 @@ def _free_in_groups() -> Iterator[int]:
         for folder in (group, *group.parents):
             limit, usage = _number(folder / limit_name), _number(folder / usage_name)
             if limit is not None and usage is not None:
-                yield max(0, limit - usage + (_entry(folder / "memory.stat", cache_name) or 0))
+                yield max(0, limit - usage + int(read_field(folder / "memory.stat", cache_name) or 0))
             if folder == mount:
                 break
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None where there is no such file, or no limit (``max``) in it."""
+    """Return the number in a file; None where there is no such file, or no limit (``max``) in it."""
     text = path.read_text().strip() if path.exists() else ""
     return int(text) if text.isdecimal() else None
-
-
-def _entry(path: Path, name: str) -> int | None:
-    """The number after ``name`` in a file of names and numbers."""
-    for line in path.read_text().splitlines() if path.exists() else []:
-        if line.split()[:1] == [name]:
-            return int(line.split()[1])
-    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import lzma
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from utils.errors import UserError
+from utils.lock import FileLock
 
 _TIMEOUT = 60.0  # seconds without a byte before a download is given up
 _ABSENT = (RuntimeError, AssertionError, ValueError, TypeError, EOFError, FileNotFoundError)
@@ -31,7 +31,7 @@ def obtain(
     open_set: Callable[[bool], T],
     set_aside_damaged: Callable[[], None] = lambda: None,
 ) -> T:
-    """``open_set(False)`` where the data set is on disk, else ``open_set(True)``, which may download.
+    """Return ``open_set(False)`` where the data set is on disk, else ``open_set(True)``, which may download.
 
     Two processes never download at once: the second waits and finds what the first has fetched.
 
@@ -49,8 +49,7 @@ def obtain(
     except OSError as error:
         raise UserError(f"cannot read {name} in {root}: {error.strerror or error}") from error
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with _locked(root / f".{name}.lock"):
+        with FileLock(root / f".{name}.lock"):
             with contextlib.suppress(*_ABSENT):  # another process has fetched it meanwhile
                 return open_set(False)
             set_aside_damaged()
@@ -65,16 +64,8 @@ def obtain(
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No chatter, a progress bar only on a terminal, and no waiting for ever."""
+    """Print nothing but a progress bar on a terminal, and give up a download that stalls."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:
@@ -89,9 +80,9 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _contained() -> Iterator[None]:
-    """No member of a tar archive leaves the folder that it is extracted to, by its name or a link.
+    """Refuse members of a tar archive that would leave the folder that it is extracted to, by a name or a link.
 
-    Older torchvisions do not ask for it, and Pythons before 3.10.12 and 3.11.4 cannot; a zip archive's never do.
+    Older torchvisions do not ask for it, and Pythons before 3.10.12 and 3.11.4 cannot; members of a zip never leave.
     """
     if not hasattr(tarfile, "data_filter"):
         yield

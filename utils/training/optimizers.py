@@ -25,6 +25,7 @@ _UNSUITABLE = {
     "SparseAdam": "it takes sparse gradients only",
 }
 
+_WARM_UP = 25.0  # OneCycleLR starts at this part of the highest learning rate
 _FUSED = {"Adam", "AdamW", "SGD"}  # whose whole step is one pass over the parameters, on CPUs and GPUs alike
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -35,9 +36,13 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 @dataclass(frozen=True)
-class _Span:
-    """How long a schedule lasts, in steps (batches)."""
+class _Training:
+    """What the arguments of a torch scheduler are worked out from; durations in steps (batches)."""
 
+    peak_lr: float
+    min_lr: float
+    gamma: float
+    period: int  # step_size epochs
     steps: int
     steps_per_epoch: int
 
@@ -49,79 +54,42 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Schedule:
-    """How to build one torch scheduler, and which fields of SchedulerConfig it uses."""
+    """The arguments of the scheduler of that name in torch, and the fields of SchedulerConfig that they use."""
 
-    build: Callable[[Optimizer, SchedulerConfig, _Span], LRScheduler]
-    uses: frozenset[str] = frozenset()
-
-
-def _cosine(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=span.last, eta_min=config.min_lr)
-
-
-def _warm_restarts(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    period = config.step_size * span.steps_per_epoch
-    return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=period, eta_min=config.min_lr)
-
-
-def _step(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    period = config.step_size * span.steps_per_epoch
-    return lr_scheduler.StepLR(optimizer, step_size=period, gamma=config.gamma)
-
-
-def _exponential(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    return lr_scheduler.ExponentialLR(optimizer, gamma=config.gamma ** (1 / span.steps_per_epoch))
-
-
-def _constant(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    period = config.step_size * span.steps_per_epoch
-    return lr_scheduler.ConstantLR(optimizer, factor=config.gamma, total_iters=period)
-
-
-def _linear(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    end = config.min_lr / _peak(optimizer)
-    return lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=end, total_iters=span.last)
-
-
-def _polynomial(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    return lr_scheduler.PolynomialLR(optimizer, total_iters=span.steps)
-
-
-def _cyclic(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    half = config.step_size * span.steps_per_epoch
-    peak = _peak(optimizer)
-    return lr_scheduler.CyclicLR(optimizer, base_lr=config.min_lr, max_lr=peak, step_size_up=half, cycle_momentum=False)
-
-
-def _one_cycle(optimizer: Optimizer, config: SchedulerConfig, span: _Span) -> LRScheduler:
-    peak, warm_up = _peak(optimizer), 25.0
-    floor = peak / warm_up / config.min_lr if config.min_lr else float("inf")
-    return lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=peak,
-        total_steps=span.steps,
-        div_factor=warm_up,
-        final_div_factor=floor,
-        cycle_momentum=False,
-    )
+    arguments: Callable[[_Training], dict[str, Any]]
+    uses: tuple[str, ...] = ()
 
 
 _SCHEDULES = {
-    "CosineAnnealingLR": _Schedule(_cosine, frozenset({"min_lr"})),
-    "CosineAnnealingWarmRestarts": _Schedule(_warm_restarts, frozenset({"min_lr", "step_size"})),
-    "StepLR": _Schedule(_step, frozenset({"gamma", "step_size"})),
-    "ExponentialLR": _Schedule(_exponential, frozenset({"gamma"})),
-    "ConstantLR": _Schedule(_constant, frozenset({"gamma", "step_size"})),
-    "LinearLR": _Schedule(_linear, frozenset({"min_lr"})),
-    "PolynomialLR": _Schedule(_polynomial),
-    "CyclicLR": _Schedule(_cyclic, frozenset({"min_lr", "step_size"})),
-    "OneCycleLR": _Schedule(_one_cycle, frozenset({"min_lr"})),
+    "CosineAnnealingLR": _Schedule(lambda t: {"T_max": t.last, "eta_min": t.min_lr}, ("min_lr",)),
+    "CosineAnnealingWarmRestarts": _Schedule(lambda t: {"T_0": t.period, "eta_min": t.min_lr}, ("min_lr", "step_size")),
+    "StepLR": _Schedule(lambda t: {"step_size": t.period, "gamma": t.gamma}, ("gamma", "step_size")),
+    "ExponentialLR": _Schedule(lambda t: {"gamma": t.gamma ** (1 / t.steps_per_epoch)}, ("gamma",)),
+    "ConstantLR": _Schedule(lambda t: {"factor": t.gamma, "total_iters": t.period}, ("gamma", "step_size")),
+    "LinearLR": _Schedule(
+        lambda t: {"start_factor": 1.0, "end_factor": t.min_lr / t.peak_lr, "total_iters": t.last}, ("min_lr",)
+    ),
+    "PolynomialLR": _Schedule(lambda t: {"total_iters": t.steps}),
+    "CyclicLR": _Schedule(
+        lambda t: {"base_lr": t.min_lr, "max_lr": t.peak_lr, "step_size_up": t.period, "cycle_momentum": False},
+        ("min_lr", "step_size"),
+    ),
+    "OneCycleLR": _Schedule(
+        lambda t: {
+            "max_lr": t.peak_lr,
+            "total_steps": t.steps,
+            "div_factor": _WARM_UP,
+            "final_div_factor": t.peak_lr / _WARM_UP / t.min_lr if t.min_lr else float("inf"),
+            "cycle_momentum": False,
+        },
+        ("min_lr",),
+    ),
 }
 SCHEDULERS: tuple[str, ...] = tuple(_SCHEDULES)
 
 
 def optimizer_name(name: str) -> str:
-    """The spelling of an optimiser that can train a network here.
+    """Return the spelling of an optimiser that can train a network here.
 
     Raises:
         UserError: unknown, or known to torch but not usable with dense first-order steps.
@@ -133,19 +101,18 @@ def optimizer_name(name: str) -> str:
 
 
 def optimizer_options(name: str) -> frozenset[str]:
-    """The fields of OptimizerConfig, but for its name, that the optimiser ``name`` takes."""
+    """Return the fields of OptimizerConfig, but for its name, that the optimiser ``name`` takes."""
     taken = inspect.signature(OPTIMIZERS[optimizer_name(name)]).parameters
-    fields = {field.name for field in dataclasses.fields(OptimizerConfig)}
-    return frozenset(fields & taken.keys())
+    return frozenset(field.name for field in dataclasses.fields(OptimizerConfig) if field.name in taken)
 
 
 def scheduler_options(name: str) -> frozenset[str]:
-    """The fields of SchedulerConfig, but for its name, that the schedule ``name`` uses."""
-    return _SCHEDULES[choose("scheduler", name, SCHEDULERS)].uses
+    """Return the fields of SchedulerConfig, but for its name, that the schedule ``name`` uses."""
+    return frozenset(_SCHEDULES[choose("scheduler", name, SCHEDULERS)].uses)
 
 
 def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
-    """The optimiser ``config.name`` over ``parameters``, given only those settings that it takes.
+    """Build the optimiser ``config.name`` over ``parameters``, given only those settings that it takes.
 
     Nesterov's form without momentum is plain descent, and is built as that.
 
@@ -167,7 +134,7 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Param
 def build_scheduler(
     config: SchedulerConfig | None, optimizer: Optimizer, epochs: int, steps_per_epoch: int
 ) -> LRScheduler:
-    """The schedule of ``epochs * steps_per_epoch`` batches, to be stepped once after each of them.
+    """Build the schedule of ``epochs * steps_per_epoch`` batches, to be stepped once after each of them.
 
     CosineAnnealingLR and LinearLR give the first batch the optimiser's lr and the last one ``min_lr``;
     StepLR, ConstantLR, CyclicLR (half a cycle) and CosineAnnealingWarmRestarts count ``step_size`` in
@@ -181,12 +148,11 @@ def build_scheduler(
         raise ValueError(f"a schedule needs at least one step, not {epochs} epochs of {steps_per_epoch}")
     if config is None:
         return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
-    schedule = _SCHEDULES[choose("scheduler", config.name, SCHEDULERS)]
+    name = choose("scheduler", config.name, SCHEDULERS)
+    peak_lr, steps = float(optimizer.param_groups[0]["lr"]), epochs * steps_per_epoch
+    period = config.step_size * steps_per_epoch
+    training = _Training(peak_lr, config.min_lr, config.gamma, period, steps, steps_per_epoch)
     try:
-        return schedule.build(optimizer, config, _Span(epochs * steps_per_epoch, steps_per_epoch))
+        return getattr(lr_scheduler, name)(optimizer, **_SCHEDULES[name].arguments(training))
     except ValueError as error:
-        raise UserError(f"scheduler {config.name} refuses its settings: {error}") from error
-
-
-def _peak(optimizer: Optimizer) -> float:
-    return float(optimizer.param_groups[0]["lr"])
+        raise UserError(f"scheduler {name} refuses its settings: {error}") from error
