@@ -34,6 +34,7 @@ from utils.config import ExecutionConfig, TrainingConfig
 from utils.errors import UserError
 from utils.flags import Flag, OneOf, flags_of, integer
 
+_OWN = "Condensation"  # the heading of its flags
 _NO_CURVATURE = (
     "note: with one image per class the variance of its gradients is zero, and so LCMat-C's curvature term moves "
     "no pixel; --curvature diagonal acts there"
@@ -44,39 +45,23 @@ _LEFT_OUT = {  # shared flags that have no part here
 }
 _CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literature evaluates synthetic sets
     "dataset": {"help": "the images to condense"},
-    "model": {"default": "ConvNet", "help": "the network to condense and to evaluate with", "group": "Condensation"},
-    "seed": {"group": "Condensation"},
-    "num_exp": {"group": "Condensation"},
+    "model": {"default": "ConvNet", "help": "the network to condense and to evaluate with", "group": _OWN},
+    "seed": {"group": _OWN},
+    "num_exp": {"group": _OWN},
     "cross": {"help": "further networks to evaluate with", "group": "Evaluation"},
     "num_eval": {"default": 20, "read": integer(0), "help": "train N fresh networks on each synthetic set (0: none)"},
-    "epochs": {
-        "names": "--epochs --eval_epochs",
-        "default": None,
-        "help": "passes over the set (default: 1000, for DC 300)",
-    },
+    "epochs": {"names": "--epochs --eval_epochs", "default": None, "help": "passes (default: 1000, for DC 300)"},
     "batch": {"help": "images per step"},
-    "augmentation": {
-        "default": None,
-        "help": "as for main.py (default: the siamese one of the data set, but none for DC)",
-    },
+    "augmentation": {"default": None, "help": "as for main.py (default: siamese, as suits the data; none for DC)"},
     "test_interval": {"default": 0},
     "lr": {"default": 0.01},
     "nesterov": {"default": False},
     "scheduler": {"default": "StepLR"},
     "gamma": {"default": 0.1},
-    "step_size": {
-        "default": None,
-        "help": "epochs between the steps, cycles or restarts of a schedule (default: half of them)",
-    },
+    "step_size": {"default": None, "help": "epochs between the steps of a schedule (default: half of them)"},
 }
-WITHOUT_FIELD = (
-    Flag(
-        "--matching",
-        OneOf("matching", MATCHINGS),
-        "DSA",
-        "LCMat: the first term, as in DC or DSA",
-        group="Condensation",
-    ),
+_MATCHING = Flag(
+    "--matching", OneOf("matching", MATCHINGS), "DSA", "LCMat: the first term, as in DC or DSA", group=_OWN
 )
 
 
@@ -107,7 +92,7 @@ def parse(argv: Sequence[str], *, description: str = "") -> Command:
     config = condensations[0]
     training = _evaluation(values, config)
     others = tuple(network for network in values.cross if network != config.model)
-    kept = [flag.name for title in ("Data", "Condensation") for flag in groups[title] if flag.name != "data_path"]
+    kept = [flag.name for title in ("Data", _OWN) for flag in groups[title] if flag.name != "data_path"]
     print_notes(_idle(values, config, training, kept), given)
     if config.rho and not config.curvature_acts:
         print(_NO_CURVATURE, file=sys.stderr)
@@ -122,8 +107,8 @@ def condensing() -> Groups:
         for flag in flags_of(kind, "Evaluation" if group == "Retraining" else group).values()
         if flag.name not in _LEFT_OUT
     )
-    own = flags_of(CondensationConfig, "Condensation").values()
-    return grouped((*own, *WITHOUT_FIELD, *shared), ("Data", "Condensation", "Evaluation", "Output", "Machine"))
+    own = flags_of(CondensationConfig, _OWN).values()
+    return grouped((*own, _MATCHING, *shared), ("Data", _OWN, "Evaluation", "Output", "Machine"))
 
 
 def _condensation(values: Namespace, seed: int) -> CondensationConfig:

@@ -42,10 +42,7 @@ _PROXY: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the retraining's flag
     "momentum": ("-sm", {}),
     "weight_decay": ("-swd", {}),
     "nesterov": ("-sn", {}),
-    "test_interval": (
-        "-sti",
-        {"help": "test the proxy every N epochs (0: after the last); for the log, no selection depends on it"},
-    ),
+    "test_interval": ("-sti", {"help": "test every N epochs (0: after the last), for the log alone"}),
     "test_fraction": ("-stf", {}),
 }
 
@@ -54,14 +51,7 @@ OPTION_FLAGS = {flag.name for method in METHODS.values() for flag in flags_of(me
 
 WITHOUT_FIELD = (
     Flag("--train_batch -tb", integer(1), None, "images per step of retraining (default: --batch)", "N", "Retraining"),
-    Flag(
-        "--backpack",
-        yes_no,
-        False,
-        "accepted and ignored: curvature has a closed form and needs no backward pass",
-        "[yes|no]",
-        "Selection",
-    ),
+    Flag("--backpack", yes_no, False, "accepted and ignored: curvature has a closed form", "[yes|no]", "Selection"),
 )
 
 

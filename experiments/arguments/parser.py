@@ -29,9 +29,10 @@ def read_flags(
     if stray:
         raise UserError(f"unexpected argument {stray[0]!r}; every value follows its flag, see {program} --help")
     flags = {flag.name: flag for group in groups.values() for flag in group}
-    given = {name: _read(flags[name], texts, program) for name, texts in vars(namespace).items()}
-    defaults = {name: flag.default for name, flag in flags.items()}
-    return argparse.Namespace(**{**defaults, **given}), frozenset(given)
+    values = {name: flag.default for name, flag in flags.items()}
+    for name, answers in vars(namespace).items():
+        values[name] = [_read(flags[name], each, program) for each in answers][-1]  # the last, but none may be wrong
+    return argparse.Namespace(**values), frozenset(vars(namespace))
 
 
 def _read(flag: Flag, texts: str | list[str], program: str) -> Any:
@@ -70,6 +71,7 @@ def _parser(groups: Groups, program: str, description: str) -> Parser:
             group.add_argument(
                 *flag.names.split(),
                 dest=flag.name,
+                action="append",
                 metavar=flag.metavar,
                 help=_help(flag),
                 **_arity(flag),
