@@ -32,9 +32,10 @@ from utils.data.augmentation import PADDING
 from utils.data.batches import Batches
 from utils.data.images import MemoryImages
 from utils.data.load import Data, load_data
+from utils.data.training_set import TrainingSet
 from utils.device import describe_device
+from utils.training.machine import Machine
 from utils.training.optimizers import build_optimizer, build_scheduler
-from utils.training.task import Machine, Task
 from utils.training.trainer import Training
 
 BATCH = 128
@@ -176,7 +177,7 @@ def train_plainly(name: str, data: Data, loader: Loader) -> float:
 def train_here(name: str, data: Data) -> float:
     """Seconds of one epoch of this project's loop, which also counts losses and hits; without its test."""
     config = TrainingConfig(epochs=1, batch=BATCH, optimizer=OptimizerConfig(lr=0.01), test_fraction=1e-9)
-    machine, task = Machine(CPU), Task(data, data.pool)
+    machine, task = Machine(CPU), TrainingSet(data, data.pool)
     training = Training(_network(name, data), task, config, seed=0, purpose="benchmark", label=name, machine=machine)
     return len(data.train) / training.run().images_per_second
 

@@ -14,9 +14,10 @@ from utils.config import OptimizerConfig, TrainingConfig
 from utils.data.images import MemoryImages
 from utils.data.load import Data
 from utils.data.registry import DataSpec
+from utils.data.training_set import TrainingSet
 from utils.device import describe_device, finish_queued_work, pick_device
-from utils.training.task import Machine, Outcome, Task
-from utils.training.trainer import Training
+from utils.training.machine import Machine
+from utils.training.trainer import Training, TrainingResult
 
 CLASSES, SIDE = 10, 32
 POOL, TEST = 50_000, 10_000
@@ -48,13 +49,13 @@ def gpu_report() -> str:
     return "\n".join([*lines, "", f"The CIFAR-10 table ({len(FRACTIONS)} × {SEEDS}): about {seconds / 60:.0f} minutes"])
 
 
-def train(name: str, data: Data, images: int, epochs: int, batch: int, device: torch.device) -> Outcome:
+def train(name: str, data: Data, images: int, epochs: int, batch: int, device: torch.device) -> TrainingResult:
     """A training on the first ``images``, tested every tenth epoch as the sweeps do."""
     network = nets.build(name, data.spec.channels, CLASSES, data.spec.im_size)
     config = TrainingConfig(
         epochs=epochs, batch=batch, optimizer=OptimizerConfig(lr=0.01), test_interval=10, amp=device.type == "cuda"
     )
-    task, machine = Task(data, data.pool[:images]), Machine(device)
+    task, machine = TrainingSet(data, data.pool[:images]), Machine(device)
     training = Training(network, task, config, seed=0, purpose="benchmark", label=f"{name} {images}", machine=machine)
     return training.run()
 

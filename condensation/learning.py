@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -26,15 +27,14 @@ from nets import Network
 from utils.data.batches import Normaliser
 from utils.data.load import Data
 from utils.data.siamese import Siamese
-from utils.data.synthetic_set import Synthetic
+from utils.data.synthetic_set import SyntheticSet
 from utils.device import finish_queued_work
-from utils.errors import UserError
+from utils.errors import DivergedError, UserError
 from utils.seeding import generator
-from utils.training.checkpoint import load_checkpoint, save_checkpoint
+from utils.training.checkpoint import Checkpoint
 from utils.training.interrupt import held_back
+from utils.training.machine import Machine
 from utils.training.progress import Progress
-from utils.training.task import Machine
-from utils.training.trainer import DivergedError
 
 _MOMENTUM = 0.5  # of the pixels
 _STATISTICS = 16  # real images of each class that batch normalisation is fixed by
@@ -58,15 +58,15 @@ class Iteration:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Learned:
     """What a condensation came to, and the seconds that it took."""
 
-    synthetic: Synthetic
+    synthetic: SyntheticSet
     history: tuple[Iteration, ...]
     seconds: float
 
 
-OnProgress = Callable[[Synthetic, Sequence[Iteration]], None]
+OnProgress = Callable[[SyntheticSet, Sequence[Iteration], tuple[str, ...]], None]
 
 
 @dataclass
@@ -85,15 +85,25 @@ class Condensation:
     """Learns a synthetic set of ``config.ipc`` images of each class of ``data``.
 
     Args:
-        on_progress: called with the set and the iterations so far whenever a checkpoint is due, and at the end.
+        checkpoint: file that the state is kept in, or None.
+        on_progress: called with the set, the iterations so far and the names of the classes whenever a checkpoint is
+            due, and at the end.
 
     Raises:
         UserError: a class has fewer images than it is to start from.
     """
 
-    def __init__(self, config: CondensationConfig, data: Data, machine: Machine, on_progress: OnProgress) -> None:
-        self.config, self.spec, self.machine, self.on_progress = config, data.spec, machine, on_progress
-        self.device = machine.device
+    def __init__(
+        self,
+        config: CondensationConfig,
+        data: Data,
+        machine: Machine,
+        checkpoint: Path | None,
+        on_progress: OnProgress,
+    ) -> None:
+        self.config, self.spec, self.on_progress = config, data.spec, on_progress
+        self.device, self.execution = machine.device, machine.execution
+        self.checkpoint = Checkpoint(checkpoint, self.execution.checkpoint_interval)
         self.images = RealImages(data, machine)
         self.method: Method = (DistributionMatching if config.method == "DM" else GradientMatching)(config, self.images)
         self.siamese = Siamese.of(config.strategy)
@@ -103,7 +113,7 @@ class Condensation:
         self.position = _Position()
         self.network: Network | None = None  # none at the start of an iteration
 
-    def run(self) -> Outcome:
+    def run(self) -> Learned:
         """Condense from the checkpoint, or from the start, to the end.
 
         Raises:
@@ -113,25 +123,25 @@ class Condensation:
         self._resume()
         config, position = self.config, self.position
         label = f"{config.label}, {config.ipc} images per class"
-        saved_at = started = time.monotonic()
-        progress = Progress(label, config.iterations, self.machine.print_freq, position.iteration)
+        started = time.monotonic()
+        progress = Progress(label, config.iterations, self.execution.print_freq, position.iteration)
         with progress, held_back() as interruption:
             while position.iteration < config.iterations:
                 self._step(progress)
                 now = time.monotonic()
                 position.seconds, started = position.seconds + now - started, now
-                if interruption or now - saved_at >= self.machine.checkpoint_interval:
+                if interruption or self.checkpoint.due:
                     self._save()
                     interruption.act()
-                    saved_at = started = time.monotonic()
+                    started = time.monotonic()
         synthetic = self.synthetic()
-        self.on_progress(synthetic, position.history)
-        return Outcome(synthetic, tuple(position.history), position.seconds)
+        self.on_progress(synthetic, position.history, self.spec.class_names)
+        return Learned(synthetic, tuple(position.history), position.seconds)
 
-    def synthetic(self) -> Synthetic:
-        """The set as it is now."""
+    def synthetic(self) -> SyntheticSet:
+        """Return the set as it is now."""
         images = Normaliser(self.spec, self.device).undo(self.pixels.detach())
-        return Synthetic(images.cpu().numpy(), self.labels.numpy(), self.config.label)
+        return SyntheticSet(images.cpu().numpy(), self.labels.numpy(), self.config.selection())
 
     def _first_pixels(self) -> Tensor:
         """float32 [m, C, H, W], normalised, class after class."""
@@ -181,7 +191,7 @@ class Condensation:
         progress.step()
 
     def _save(self) -> None:
-        if self.machine.checkpoint is None:
+        if not self.checkpoint.kept:
             return
         state = {
             "pixels": self.pixels,
@@ -189,18 +199,17 @@ class Condensation:
             "network": None if self.network is None else self.network.state_dict(),
             "position": asdict(self.position),
         }
-        save_checkpoint(self.machine.checkpoint, state)
-        self.on_progress(self.synthetic(), self.position.history)
+        self.checkpoint.save(state)
+        self.on_progress(self.synthetic(), self.position.history, self.spec.class_names)
 
     def _resume(self) -> None:
-        path = self.machine.checkpoint
-        state = None if path is None else load_checkpoint(path, self.device)
+        state = self.checkpoint.load()
         if state is None:
             return
         try:
             self._restore(state)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"{path} is not of this condensation ({error}); remove it") from error
+            raise UserError(f"{self.checkpoint.path} is not of this condensation ({error}); remove it") from error
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.pixels.copy_(state["pixels"])

@@ -8,7 +8,7 @@ from torch import Tensor
 from utils.data.batches import Batches
 from utils.data.load import Data
 from utils.errors import UserError
-from utils.training.task import Machine
+from utils.training.machine import Machine
 
 
 class RealImages:
@@ -27,7 +27,7 @@ class RealImages:
         """``count`` different random images of a class, or all where there are fewer; float32 [b, C, H, W]."""
         members = self._of_class[label]
         chosen = members[torch.randperm(len(members), generator=generator)[:count]]
-        device, workers = self._machine.device, self._machine.workers
+        device, workers = self._machine.device, self._machine.execution.workers
         batches = Batches(self._images, self._spec, chosen, max(1, len(chosen)), device=device, workers=workers)
         return next(iter(batches)).x
 

@@ -7,7 +7,8 @@ The worst loss difference in a ball of radius ρ grows, to second order, by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from nets import Network
 from utils.data.batches import Batch, Batches
 from utils.data.coreset import Coreset
 from utils.data.load import Data
+from utils.files import write_json
 from utils.training.evaluation import TEST_BATCH, embed_and_classify
-from utils.training.task import Machine
+from utils.training.machine import Machine
 
 _CHUNK = 4096  # samples in float64 at a time
 _ACCURACY = 1e-3  # relative, of the eigenvalue
@@ -47,10 +49,21 @@ class Gaps:
         return f"gradient gap {self.gradient:.4g}, curvature gap {self.curvature:.4g}, loss gap {self.loss:.4g}"
 
 
-def analyse(network: Network, data: Data, coreset: Coreset, machine: Machine, exact: bool) -> dict[str, Gaps]:
-    """The gaps of a coreset at ``network``, in evaluation mode: of the last layer, and if ``exact`` of all layers."""
-    images = machine.hold(data.train)
-    weights = None if coreset.weights is None else torch.tensor(coreset.weights)
+def record_gaps(folder: Path, network: Network, data: Data, coreset: Coreset, machine: Machine) -> None:
+    """Measure the gaps of a coreset at ``network``, print them, and write them to ``analyses.json`` in ``folder``."""
+    gaps = measure_gaps(network, data, coreset, machine, exact=machine.execution.exact_analyses)
+    write_json(folder / "analyses.json", {name: asdict(each) for name, each in gaps.items()})
+    for name, each in gaps.items():
+        print(f"{name}: {each}")
+
+
+def measure_gaps(network: Network, data: Data, coreset: Coreset, machine: Machine, exact: bool) -> dict[str, Gaps]:
+    """Return the gaps of a coreset at ``network``, in evaluation mode: of the last layer, ``exact``: of all layers too.
+
+    Raises:
+        UserError: the coreset does not fit the data.
+    """
+    images, part = machine.hold(data.train), coreset.training_set(data)
 
     def batches(indices: Tensor, weights: Tensor | None, size: int) -> Batches:
         return Batches(
@@ -60,17 +73,16 @@ def analyse(network: Network, data: Data, coreset: Coreset, machine: Machine, ex
             size,
             device=machine.device,
             weights=weights,
-            workers=machine.workers,
+            workers=machine.execution.workers,
         )
 
     def features(indices: Tensor) -> Features:
         return Features.of(*embed_and_classify(network.embed, network.classifier, batches(indices, None, TEST_BATCH)))
 
-    indices = torch.tensor(coreset.indices)
-    gaps = {"last layer": last_layer_gaps(features(data.pool), features(indices), weights)}
+    gaps = {"last layer": last_layer_gaps(features(data.pool), features(part.indices), part.weights)}
     if exact:
-        full, part = batches(data.pool, None, _EXACT_BATCH), batches(indices, weights, _EXACT_BATCH)
-        gaps["all layers"] = whole_network_gaps(network, full, part)
+        sides = ((data.pool, None), (part.indices, part.weights))
+        gaps["all layers"] = whole_network_gaps(network, *(batches(*side, _EXACT_BATCH) for side in sides))
     return gaps
 
 

@@ -12,13 +12,14 @@ import torch
 import nets
 from utils.config import TrainingConfig, digest
 from utils.data.load import Data
+from utils.data.training_set import TrainingSet
 from utils.files import remove_leftovers, set_aside
 from utils.lock import FileLock
 from utils.seeding import seed_torch
 from utils.training.checkpoint import load_checkpoint, save_checkpoint
 from utils.training.history import Epoch
-from utils.training.task import Machine, Observer, Outcome, Task
-from utils.training.trainer import Training
+from utils.training.machine import Machine
+from utils.training.trainer import Observer, Training, TrainingResult
 
 _FOLDER = "proxies"
 
@@ -44,11 +45,11 @@ class Proxy:
 
     key: str  # digest of all that it depends on
     network: nets.Network
-    outcome: Outcome
+    result: TrainingResult
 
 
 def proxy_key(config: ProxyConfig, data: Data, device: torch.device, processes: int = 1) -> str:
-    """A digest of everything that the trained proxy depends on; how often it is tested is not among it."""
+    """Return a digest of everything that the trained proxy depends on; how often it is tested is not among it."""
     training = dataclasses.replace(config.training, test_interval=0, test_fraction=1.0)
     return digest(
         {
@@ -62,7 +63,7 @@ def proxy_key(config: ProxyConfig, data: Data, device: torch.device, processes: 
     )
 
 
-def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Observer, save_path: Path) -> Proxy:
+def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Observer) -> Proxy:
     """Train a fresh network on ``data.pool``; or take the one that was trained before.
 
     A hit gives the network, the observer's state, the history and the seconds of the training that was.
@@ -72,19 +73,18 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
     """
     world = machine.world
     key = proxy_key(config, data, machine.device, world.size)
-    path = save_path / _FOLDER / f"{key}.pt"
+    path = Path(machine.execution.save_path) / _FOLDER / f"{key}.pt"
     checkpoint = path.with_suffix(".checkpoint")
     with world.context_on_rank_zero(FileLock(path.with_suffix(".lock"))):
         world.on_rank_zero(remove_leftovers, path.parent, key)
         proxy = _kept(path, key, _fresh_network(config, data), observer, machine)
         if proxy is None:
             network = _fresh_network(config, data)
-            machine = dataclasses.replace(machine, checkpoint=checkpoint, on_history=None)
-            proxy = Proxy(key, network, _train(config, network, data, machine, observer))
+            proxy = Proxy(key, network, _train(config, network, data, machine, observer, checkpoint))
             state = {
                 "network": network.state_dict(),
                 "observer": observer.state_dict(),
-                "outcome": asdict(proxy.outcome),
+                "outcome": asdict(proxy.result),
             }
             world.on_rank_zero(save_checkpoint, path, state)
         checkpoint.unlink(missing_ok=True)
@@ -97,16 +97,19 @@ def _fresh_network(config: ProxyConfig, data: Data) -> nets.Network:
     return nets.build(config.model, data.spec.channels, data.spec.num_classes, data.spec.im_size)
 
 
-def _train(config: ProxyConfig, network: nets.Network, data: Data, machine: Machine, observer: Observer) -> Outcome:
+def _train(
+    config: ProxyConfig, network: nets.Network, data: Data, machine: Machine, observer: Observer, checkpoint: Path
+) -> TrainingResult:
     training = Training(
         network,
-        Task(data, data.pool),
+        TrainingSet(data, data.pool),
         config.training,
         seed=config.seed,
         purpose=config.purpose,
         label=f"proxy {config.model}" + (f" {config.repeat}" if config.repeat else ""),
         machine=machine,
         observer=observer,
+        checkpoint=checkpoint,
     )
     return training.run()
 
@@ -118,10 +121,10 @@ def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machi
         return None
     try:
         values = state["outcome"]
-        outcome = Outcome(**{**values, "history": tuple(Epoch(**row) for row in values["history"])})
+        result = TrainingResult(**{**values, "history": tuple(Epoch(**row) for row in values["history"])})
         network.to(machine.device).load_state_dict(state["network"])
         observer.load_state_dict(state["observer"])
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         machine.world.on_rank_zero(set_aside, path, f"is not this proxy ({str(error).partition(':')[0]})")
         return None
-    return Proxy(key, network, outcome)
+    return Proxy(key, network, result)

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-import nets
-from experiments.coreset_files import FROM_ELSEWHERE, Job, Reduced, Selected, complete
-from experiments.retraining import machine_of
-from experiments.selection import Pipeline
+from experiments.coreset_files import CONTENT
+from experiments.retraining import retrain
+from experiments.selection import Selection
 from methods import METHODS
 from utils.config import ExecutionConfig, RunConfig, Settings
-from utils.data.load import Data, load_once
 from utils.errors import UserError
 from utils.files import content_digest
 from utils.flags import flags_of
-from utils.records.run_folder import Run, read_run_config
+from utils.records.run_folder import RunFolder, read_run_config
+from utils.training.machine import Machine
 
 _USED = {"data_path", *(flag.name for flag in flags_of(ExecutionConfig).values())} - {"save_path"}
 
 
-def resume(settings: Settings, device: torch.device, stored: Callable[[Run], Reduced | None]) -> Path:
-    """Complete the run whose folder, or a file in it, is ``--resume``; returns its folder.
+def resume(settings: Settings, machine: Machine) -> Path:
+    """Complete the run whose folder, or a file in it, is ``--resume``; return its folder.
 
     Of the command line only what changes no result is used; other flags are named in a ``note: …`` line.
-
-    Args:
-        stored: reads the coreset that a run has, if it has one.
 
     Raises:
         UserError: no run is there, its folder was renamed, or the file that it was selected by is missing.
@@ -41,10 +33,15 @@ def resume(settings: Settings, device: torch.device, stored: Callable[[Run], Red
     config = _recorded(path, folder)
     if ignored := sorted(settings.given - _USED):
         print(f"note: not used, for a resumed run keeps its own settings: --{', --'.join(ignored)}", file=sys.stderr)
-    execution = dataclasses.replace(settings.execution, save_path=str(folder.parent))
-    load = functools.partial(_load, config, settings)
-    job = Job(config, lambda: _select(config, execution, device, load), stored)
-    return complete(job, execution, device, load)
+    config = dataclasses.replace(config, data=config.data.found_at(settings.data.data_path))
+    machine = dataclasses.replace(
+        machine, execution=dataclasses.replace(machine.execution, save_path=str(folder.parent))
+    )
+    with RunFolder(config, folder.parent, machine.world) as run:
+        if run.needs_coreset:
+            selection = _selection(config, machine)
+            run.keep(selection.coreset(config.fraction), selection.timing())
+        return retrain(run, machine)
 
 
 def _recorded(path: Path, folder: Path) -> RunConfig:
@@ -56,27 +53,16 @@ def _recorded(path: Path, folder: Path) -> RunConfig:
     return config
 
 
-def _load(config: RunConfig, settings: Settings, model: str) -> Data:
-    """The run's data at the size that ``model`` takes; from --data_path, where that does not define the data."""
-    data = config.data
-    if data.dataset != "ImageFolder":
-        data = dataclasses.replace(data, data_path=settings.data.data_path)
-    return load_once(data, nets.smallest_image(model), config.seed if data.val else 0, settings.execution.workers)
-
-
-def _select(
-    config: RunConfig, execution: ExecutionConfig, device: torch.device, load: Callable[[str], Data]
-) -> Selected:
-    """Select again, as the run would have."""
-    selection = config.selection
-    if FROM_ELSEWHERE in selection.options:
+def _selection(config: RunConfig, machine: Machine) -> Selection:
+    """The selection as the run would have made it."""
+    selection, features = config.selection, machine.execution.features
+    if CONTENT in selection.options:
         raise UserError(f"the coreset of {config.name()} was a file and is lost; give the file as --coreset again")
     if selection.method not in METHODS:
         raise UserError(f"the synthetic set of {config.name()} is lost; call the condense.py that made it again")
     if selection.features is None:
-        execution = dataclasses.replace(execution, features=None)
-    elif execution.features is None or content_digest(Path(execution.features)) != selection.features:
+        execution = dataclasses.replace(machine.execution, features=None)
+        machine = dataclasses.replace(machine, execution=execution)
+    elif features is None or content_digest(Path(features)) != selection.features:
         raise UserError(f"{config.name()} was selected by other --features; give the same file again")
-    data = load(selection.model or config.model)
-    pipeline = Pipeline(selection, data, config.seed, machine_of(execution, device), execution)
-    return Selected(pipeline.coresets([config.fraction])[config.fraction], pipeline.timing())
+    return Selection(config, [config.fraction], machine)

@@ -2,105 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
-import numpy as np
-import torch
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import nets
-from utils.config import ExecutionConfig
-from utils.data.load import Data
+from experiments.data import data_for
+from experiments.landscape_gaps import record_gaps
+from utils.config import RunConfig, Settings
+from utils.data.coreset import Coreset
+from utils.data.small_set import SmallSet
 from utils.device import describe_device, peak_memory
-from utils.distributed import current_world
-from utils.records.run_folder import Run
-from utils.records.summary import Summary, summarise
+from utils.errors import UserError
+from utils.records.run_folder import RunFolder
+from utils.records.summary import Summary, Timing, summarise
 from utils.seeding import seed_torch
-from utils.training.task import Machine, Task
-from utils.training.trainer import DivergedError, Training
+from utils.training.machine import Machine
+from utils.training.trainer import Training
 
 
-@dataclass(frozen=True)
-class Timing:
-    """What phases took in seconds, and how many images a second those that look at images saw."""
+def retrainings(config: RunConfig, settings: Settings) -> Iterator[RunConfig]:
+    """Yield the run for --model and each --cross network, trained as the flags say, as often as --num_eval says."""
+    for model in (settings.model, *settings.cross):
+        for repeat in range(settings.num_eval):
+            yield replace(config, model=model, training=settings.training, repeat=repeat)
 
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    images_per_second: Mapping[str, float] = field(default_factory=dict)
 
+def retrain(run: RunFolder, machine: Machine) -> Path:
+    """Complete the run whose coreset is in its folder; one that is complete stays as it is. Return the folder.
 
-AfterTraining = Callable[[nets.Network], None]
+    Raises:
+        DivergedError: the loss became NaN or infinite.
+        UserError: the coreset does not fit the data, or the analyses asked for are not of such a set.
+    """
+    summary = run.summary()
+    if summary is None:
+        small_set, timing = run.small_set()
+        summary = _train(run, small_set, timing, machine)
+    print(f"{run.path}: {summary.coreset_size} images, final accuracy {summary.final_accuracy:.2f} %", flush=True)
+    return run.path
 
 
 def retraining_purpose(repeat: int) -> str:
-    """The name of the random numbers of a retraining: the same for every method and fraction of a seed."""
+    """Return the name of the random numbers of a retraining: the same for every method and fraction of a seed."""
     return f"retraining {repeat}"
 
 
-def retrain(
-    run: Run,
-    data: Data,
-    indices: np.ndarray,
-    weights: np.ndarray | None,
-    selection: Timing,
-    machine: Machine,
-    after: AfterTraining | None = None,
-) -> Summary:
-    """Train a fresh network on a part of the training set, and finish the run's record.
-
-    Args:
-        indices: int64 [k] into ``data.train``; ``weights``: float32 [k], or None.
-        selection: what the phases before took.
-        after: called with the trained network in evaluation mode before the record is finished.
-
-    Raises:
-        DivergedError: the loss became NaN or infinite; the run is recorded as failed.
-    """
-    config, spec, world = run.config, data.spec, machine.world
-    purpose = retraining_purpose(config.repeat)
+def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine) -> Summary:
+    config, execution, world = run.config, machine.execution, machine.world
+    analysed = execution.after_analyses or execution.exact_analyses
+    if analysed and not isinstance(small_set, Coreset):
+        raise UserError(
+            "--after_analyses and --exact_analyses look at images that were selected; "
+            "leave them out where a synthetic set is trained on"
+        )
+    data = data_for(config.model, config.data, config.seed, machine)
+    training_set = small_set.training_set(data)
+    spec, purpose = data.spec, retraining_purpose(config.repeat)
     seed_torch(config.seed, purpose, "network")
     network = nets.build(config.model, spec.channels, spec.num_classes, spec.im_size)
-    training = Training(
+    result = Training(
         network,
-        Task(data, torch.tensor(indices), None if weights is None else torch.tensor(weights)),
+        training_set,
         config.training,
         seed=config.seed,
         purpose=purpose,
-        label=f"{config.model} on {len(indices)} images",
+        label=f"{config.model} on {len(training_set)} images",
         machine=machine,
-    )
-    try:
-        outcome = training.run()
-    except DivergedError as error:
-        world.on_rank_zero(run.fail, str(error))
-        raise
-    if after is not None:
-        world.on_rank_zero(after, network.eval())
-    world.on_rank_zero(run.write_history, outcome.history)
+        checkpoint=run.checkpoint_path,
+        on_history=run.write_history,
+        profile=run.path / "profile.json.gz" if execution.profile and world.is_rank_zero else None,
+    ).run()
+    if analysed and isinstance(small_set, Coreset):
+        world.on_rank_zero(record_gaps, run.path, network.eval(), data, small_set, machine)
+    world.on_rank_zero(run.write_history, result.history)
     summary = summarise(
         config,
-        outcome.history,
-        coreset_size=len(indices),
-        training_steps=outcome.steps,
-        seconds={**selection.seconds, "training": outcome.seconds},
-        images_per_second={**selection.images_per_second, "training": outcome.images_per_second},
+        result.history,
+        coreset_size=len(training_set),
+        training_steps=result.steps,
+        seconds={**timing.seconds, "training": result.seconds},
+        images_per_second={**timing.images_per_second, "training": result.images_per_second},
         peak_memory_bytes=max(world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),
     )
     world.on_rank_zero(run.finish, summary)
     return summary
-
-
-def machine_of(execution: ExecutionConfig, device: torch.device, run: Run | None = None) -> Machine:
-    """How this command line trains; with the checkpoint and history of ``run`` where one is given."""
-    world = current_world()
-    return Machine(
-        device=device,
-        workers=execution.workers,
-        data_on_device=execution.data_on_device,
-        print_freq=execution.print_freq,
-        checkpoint=None if run is None else run.checkpoint_path,
-        checkpoint_interval=execution.checkpoint_interval,
-        on_history=None if run is None else run.write_history,
-        profile=run.path / "profile.json.gz" if run is not None and execution.profile and world.is_rank_zero else None,
-        world=world,
-    )

@@ -11,56 +11,75 @@ from pathlib import Path
 
 from torch import Tensor
 
+from experiments.data import data_for
 from experiments.features_file import load_features, save_features
 from experiments.proxy import Proxy, ProxyConfig, train_proxy
-from experiments.retraining import Timing
 from experiments.selection_inputs import gather
 from methods import make_method
 from methods.deepfool import perturbations
 from methods.features import Features
 from methods.pretrained import pretrained_embeddings
-from methods.select import select_fractions
-from utils.config import ExecutionConfig, SelectionConfig
+from methods.select import budgets_for, select_fractions
+from utils.config import RunConfig
 from utils.data.batches import Batches
 from utils.data.coreset import Coreset
+from utils.data.images import Images
 from utils.data.load import Data
 from utils.device import finish_queued_work
 from utils.errors import UserError
+from utils.records.summary import Timing
 from utils.training.evaluation import TEST_BATCH, embed_and_classify
 from utils.training.forgetting_events import ForgettingTrace
-from utils.training.task import Machine
+from utils.training.machine import Machine
 
 _REPEATS = 10  # independently seeded networks that GraNd averages over
 
 
-class Pipeline:
-    """The selection of one seed; proxy and features are made when the method first asks for them.
+class Selection:
+    """The coresets of one seed; data, proxy and features are made when they are first asked for.
 
     Args:
-        execution: where proxies are cached, features kept or taken from, and how much memory may be used.
+        config: of a run with this selection; its fraction plays no part.
+        fractions: all that will be asked for: they share one proxy and, where picks are nested, one selection.
+        machine: its execution says where proxies are cached, features kept or taken from, and how much memory may be
+            used.
     """
 
-    def __init__(
-        self,
-        config: SelectionConfig,
-        data: Data,
-        seed: int,
-        machine: Machine,
-        execution: ExecutionConfig,
-    ) -> None:
-        self.config, self.data, self.seed, self.machine = config, data, seed, machine
-        self.execution = execution
-        self.images = machine.hold(data.train)
+    def __init__(self, config: RunConfig, fractions: Sequence[float], machine: Machine) -> None:
+        self.run, self.config, self.fractions, self.machine = config, config.selection, fractions, machine
+        self.execution = machine.execution
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.images_seen: defaultdict[str, int] = defaultdict(int)
 
-    def coresets(self, fractions: Sequence[float]) -> dict[float, Coreset]:
-        """The coreset of each fraction of ``data.pool``; indices are into ``data.train``."""
+    def coreset(self, fraction: float) -> Coreset:
+        """Return the coreset of one of the fractions of ``data.pool``; its indices are into ``data.train``.
+
+        Raises:
+            DivergedError: the loss of a proxy became NaN or infinite.
+            UserError: a fraction that leaves a class with nothing, or something missing that the method needs.
+        """
+        return self._coresets[fraction]
+
+    @cached_property
+    def data(self) -> Data:
+        """The images to select from, at the size that the proxy takes."""
+        return data_for(self.config.model or self.run.model, self.run.data, self.run.seed, self.machine)
+
+    @cached_property
+    def images(self) -> Images:
+        """The training images, on the device where they fit."""
+        return self.machine.hold(self.data.train)
+
+    @cached_property
+    def _coresets(self) -> dict[float, Coreset]:
         method = make_method(self.config.method, **self.config.options)
+        labels = self.data.train.labels[self.data.pool]
+        for fraction in self.fractions:
+            budgets_for(labels, fraction, self.config.balance)
         held_out = self.data.held_out
         evidence = gather(
             method,
-            self.data.train.labels[self.data.pool].to(self.machine.device),
+            labels.to(self.machine.device),
             features=self._pool_features,
             validation=(lambda: self._features(self.proxy, held_out)) if len(held_out) else None,
             forgetting=self._forgetting,
@@ -72,9 +91,9 @@ class Pipeline:
             coresets = select_fractions(
                 method,
                 evidence,
-                fractions,
+                self.fractions,
                 balance=self.config.balance,
-                seed=self.seed,
+                seed=self.run.seed,
                 memory_budget=self.execution.memory_budget,
                 world=self.machine.world,
             )
@@ -82,7 +101,7 @@ class Pipeline:
         return {fraction: coreset.mapped(pool) for fraction, coreset in coresets.items()}
 
     def timing(self) -> Timing:
-        """What the phases so far took, and the images that they saw a second."""
+        """Return what the phases so far took, and the images that they saw a second."""
         speeds = {phase: images / max(self.seconds[phase], 1e-9) for phase, images in self.images_seen.items()}
         return Timing(dict(self.seconds), speeds)
 
@@ -94,9 +113,9 @@ class Pipeline:
     def _train(self, repeat: int, trace: ForgettingTrace) -> Proxy:
         if self.config.model is None or self.config.proxy is None:
             raise UserError(f"{self.config.method} needs a trained network beside features; leave --features out")
-        config = ProxyConfig(self.config.model, self.config.proxy, self.seed, repeat)
-        proxy = train_proxy(config, self.data, self.machine, trace, Path(self.execution.save_path))
-        self.seconds["proxy"] += proxy.outcome.seconds
+        config = ProxyConfig(self.config.model, self.config.proxy, self.run.seed, repeat)
+        proxy = train_proxy(config, self.data, self.machine, trace)
+        self.seconds["proxy"] += proxy.result.seconds
         self.images_seen["proxy"] += config.training.epochs * len(self.data.pool)
         return proxy
 
@@ -116,7 +135,7 @@ class Pipeline:
             return load_features(Path(self.execution.features), self.data, self.machine.device)
         features = self._features(self.proxy, self.data.pool)
         if self.execution.save_features:
-            name = f"{self.data.spec.name}_{self.config.model}_s{self.seed}_{self.proxy.key[:8]}.npz"
+            name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}.npz"
             path = Path(self.execution.save_path) / "features" / name
             self.machine.world.on_rank_zero(save_features, path, features, self.data)
             print(f"features: {path}", flush=True)
@@ -151,7 +170,7 @@ class Pipeline:
         return [world.all_gather(part, n) for part in compute(self._batches(indices[world.shard(n)]))]
 
     def _batches(self, indices: Tensor) -> Batches:
-        spec, device, workers = self.data.spec, self.machine.device, self.machine.workers
+        spec, device, workers = self.data.spec, self.machine.device, self.execution.workers
         return Batches(self.images, spec, indices, TEST_BATCH, device=device, workers=workers)
 
     @contextmanager

@@ -12,9 +12,9 @@ from condensation.real_batches import RealImages
 from nets import Network
 from utils.config import DataConfig
 from utils.data.load import Data
-from utils.training.task import Machine
+from utils.training.machine import Machine
 
-CPU = Machine(torch.device("cpu"), print_freq=0)
+CPU = Machine(torch.device("cpu"))
 
 
 def config(method: str = "DSA", ipc: int = 2, **changes: Any) -> CondensationConfig:

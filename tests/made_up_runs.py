@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.config import DataConfig, OptionValue, RunConfig, SelectionConfig, TrainingConfig
 from utils.files import write_npz
-from utils.records.run_folder import Run
+from utils.records.run_folder import RunFolder
 from utils.records.summary import Summary, summarise
 from utils.training.history import Epoch
 
@@ -66,7 +66,7 @@ def finish_run(
     """Record a complete run and return its folder."""
     best = final if best is None else best
     indices = np.arange(3) if indices is None else indices
-    with Run.open(config, save_path) as run:
+    with RunFolder(config, save_path) as run:
         write_npz(run.coreset_path, {"indices": indices})
         run.write_history(made_up_history(final, best))
         run.finish(made_up_summary(config, final, best, len(indices), training))

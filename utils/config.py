@@ -33,6 +33,10 @@ class DataConfig:
     val: bool = switch("--val", "hold a stratified, seeded part of the training images out, as validation set")
     val_ratio: float = flag(0.2, "--val_ratio", number("(0, 1)"), "how much of the training set --val holds out", "R")
 
+    def found_at(self, data_path: str) -> DataConfig:
+        """Return the same images looked for in another folder; of an ImageFolder the folder says which they are."""
+        return self if self.dataset == "ImageFolder" else dataclasses.replace(self, data_path=data_path)
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -110,6 +114,12 @@ class SelectionConfig:
     proxy: TrainingConfig | None = None
     features: str | None = None  # digest of the --features file that stood in for a proxy
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SelectionConfig:
+        """Return what ``dataclasses.asdict`` gave, read back from JSON. Raises TypeError, ValueError or KeyError."""
+        proxy = values.get("proxy")
+        return cls(**{**values, "proxy": None if proxy is None else _training(proxy)})
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -138,12 +148,9 @@ class RunConfig:
             UserError: a setting is missing, or unknown to this version.
         """
         try:
-            selection = dict(values["selection"])
-            if selection.get("proxy") is not None:
-                selection["proxy"] = _training(selection["proxy"])
             parts = {
                 "data": DataConfig(**values["data"]),
-                "selection": SelectionConfig(**selection),
+                "selection": SelectionConfig.from_dict(values["selection"]),
                 "training": _training(values["training"]),
             }
             return cls(**{**values, **parts})

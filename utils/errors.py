@@ -13,6 +13,10 @@ class UserError(ValueError):
     """
 
 
+class DivergedError(UserError):
+    """A loss, or a pixel, that became NaN or infinite."""
+
+
 def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
     """The spelling of ``name`` that stands in ``allowed``, whatever its case.
 

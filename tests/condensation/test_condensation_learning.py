@@ -14,21 +14,21 @@ from condensing import CPU, config
 from torch import nn
 
 import nets
-from condensation.learning import Condensation, Outcome
+from condensation.learning import Condensation, Learned
 from nets import Network
 from nets.contract import NetworkSpec
-from utils.errors import UserError
-from utils.training.trainer import DivergedError
+from utils.config import ExecutionConfig
+from utils.errors import DivergedError, UserError
 
 METHODS = ["DC", "DSA", "DM", "LCMat"]
 
 
-def learn(settings, data, checkpoint: Path | None = None, on_save=lambda: None) -> Outcome:
-    machine = dataclasses.replace(CPU, checkpoint=checkpoint, checkpoint_interval=0)
-    return Condensation(settings, data, machine, lambda *_: on_save()).run()
+def learn(settings, data, checkpoint: Path | None = None, on_save=lambda: None) -> Learned:
+    machine = dataclasses.replace(CPU, execution=ExecutionConfig(checkpoint_interval=0))
+    return Condensation(settings, data, machine, checkpoint, lambda *_: on_save()).run()
 
 
-def assert_same(a: Outcome, b: Outcome) -> None:
+def assert_same(a: Learned, b: Learned) -> None:
     assert np.array_equal(a.synthetic.images, b.synthetic.images)
     assert a.history == b.history
 
@@ -88,7 +88,7 @@ def test_the_objective_falls(method, tiny_data):
 
 
 def test_real_images_are_where_it_starts(tiny_data):
-    condensation = Condensation(config("DSA", 4), tiny_data, CPU, lambda *_: None)
+    condensation = Condensation(config("DSA", 4), tiny_data, CPU, None, lambda *_: None)
     start = condensation.synthetic()
     assert start.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     real = tiny_data.train.images.float().numpy()
@@ -100,8 +100,8 @@ def test_real_images_are_where_it_starts(tiny_data):
 
 def test_too_few_real_images_to_start_from(tiny_data):
     with pytest.raises(UserError, match="--init noise"):
-        Condensation(config("DSA", 21), tiny_data, CPU, lambda *_: None)
-    Condensation(config("DSA", 21, init="noise"), tiny_data, CPU, lambda *_: None)
+        Condensation(config("DSA", 21), tiny_data, CPU, None, lambda *_: None)
+    Condensation(config("DSA", 21, init="noise"), tiny_data, CPU, None, lambda *_: None)
 
 
 def test_diverging_pixels_are_named(tiny_data):
@@ -126,7 +126,7 @@ def test_a_network_that_has_no_second_derivative_is_named(tiny_data):
 
 def test_pixels_move_by_descent_with_momentum(tiny_data):
     settings = config("DM", strategy="", iterations=2)
-    condensation = Condensation(settings, tiny_data, CPU, lambda *_: None)
+    condensation = Condensation(settings, tiny_data, CPU, None, lambda *_: None)
     start, gradients, step = condensation.pixels.clone(), [], condensation.method.step
 
     def watched(*arguments):

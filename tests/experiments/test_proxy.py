@@ -13,9 +13,9 @@ import torch
 from tiny_data import make_data
 
 from experiments.proxy import Proxy, ProxyConfig, proxy_key, train_proxy
-from utils.config import OptimizerConfig, SchedulerConfig, TrainingConfig
+from utils.config import ExecutionConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 from utils.training.forgetting_events import ForgettingTrace
-from utils.training.task import Machine
+from utils.training.machine import Machine
 from utils.training.trainer import Training
 
 CPU = torch.device("cpu")
@@ -82,13 +82,13 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def train(folder: Path, config: ProxyConfig = CONFIG) -> tuple[Proxy, ForgettingTrace]:
     trace = ForgettingTrace(len(DATA.pool))
-    return train_proxy(config, DATA, Machine(CPU), trace, folder), trace
+    return train_proxy(config, DATA, Machine(CPU, ExecutionConfig(save_path=str(folder))), trace), trace
 
 
 def assert_same(one: tuple[Proxy, ForgettingTrace], other: tuple[Proxy, ForgettingTrace]) -> None:
     torch.testing.assert_close(one[0].network.state_dict(), other[0].network.state_dict(), rtol=0, atol=0)
     torch.testing.assert_close(one[1].state_dict(), other[1].state_dict(), rtol=0, atol=0)
-    assert one[0].outcome.history == other[0].outcome.history
+    assert one[0].result.history == other[0].result.history
     assert one[0].key == other[0].key
     assert not one[0].network.training
     assert not other[0].network.training
@@ -98,7 +98,7 @@ def test_a_hit_gives_all_that_the_training_gave(tmp_path, trainings):
     missed, hit = train(tmp_path), train(tmp_path)
     assert trainings == ["proxy MLP"]
     assert_same(missed, hit)
-    assert missed[0].outcome == hit[0].outcome
+    assert missed[0].result == hit[0].result
     assert missed[1].scores().isfinite().any()
 
 

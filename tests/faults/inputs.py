@@ -24,8 +24,7 @@ from PIL import Image
 import main
 from utils.cli import run_main
 from utils.training.history import Epoch
-from utils.training.task import Outcome
-from utils.training.trainer import Training
+from utils.training.trainer import Training, TrainingResult
 
 SHORT = "--dataset ImageFolder --data_path ../images --model MLP --cross ConvNet --epochs 1 -se 1 --batch 8"
 
@@ -42,11 +41,11 @@ def examples(few: int) -> settings:
     )
 
 
-def left_as_it_is(training: Training) -> Outcome:
+def left_as_it_is(training: Training) -> TrainingResult:
     """In the place of ``Training.run``."""
     accuracy = 100 * len(training.task.indices) / len(training.task.data.train)
     history = (Epoch(training.config.epochs, training.config.optimizer.lr, 1.0, accuracy, 1.0, accuracy),)
-    return Outcome(history, training.steps_per_epoch, 0.25, 100.0)
+    return TrainingResult(history, training.steps_per_epoch, 0.25, 100.0)
 
 
 def make_files(folder: Path) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from commands import FAST, Commands
 
-from utils.data.synthetic_set import Synthetic, load_synthetic
+from utils.config import SelectionConfig
+from utils.data.synthetic_set import SyntheticSet
 from utils.records.run_folder import find_runs
 from utils.training.checkpoint import save_checkpoint
 
@@ -29,7 +30,7 @@ def test_a_condensation_from_images_to_table(commands, method, label, ipc):
     answer = commands.condense(f"{QUICK} --method {method} --ipc {ipc} --outer 2 --inner 1")
     assert answer.status == 0, answer.err
     [path] = synthetic_paths(commands)
-    synthetic = load_synthetic(path)
+    synthetic = SyntheticSet.load(path)
     assert synthetic.images.shape == (10 * ipc, 1, 8, 8)
     assert np.bincount(synthetic.labels).tolist() == [ipc] * 10
     assert synthetic.method == label
@@ -75,7 +76,7 @@ def test_ctrl_c_in_the_middle(commands, monkeypatch, checkpoints):
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("condensation.learning.save_checkpoint", save)
+        patch.setattr("utils.training.checkpoint.save_checkpoint", save)
         assert commands.condense(flags).status == 130
     assert not synthetic_paths(commands)
     assert [path.name for path in saved[0].parent.glob("synthetic.png")]
@@ -91,8 +92,8 @@ def test_an_evaluation_of_another_set_is_not_taken_for_this_one(commands):
     [path] = synthetic_paths(commands)
     [run] = commands.runs("Digits_*")
     (run / "coreset.npz").unlink()
-    Synthetic(load_synthetic(path).images + 1, load_synthetic(path).labels).save(run / "coreset.npz")
-    assert "another synthetic set" in commands.condense(QUICK).error
+    SyntheticSet(SyntheticSet.load(path).images + 1, SyntheticSet.load(path).labels).save(run / "coreset.npz")
+    assert "another set of images" in commands.condense(QUICK).error
 
 
 def test_diverging_pixels(commands):
@@ -102,12 +103,12 @@ def test_diverging_pixels(commands):
 def test_a_damaged_set_is_made_again(commands):
     assert commands.condense(f"{QUICK} --num_eval 0").status == 0
     [path] = synthetic_paths(commands)
-    content = load_synthetic(path)
+    content = SyntheticSet.load(path)
     path.write_bytes(b"damaged")
     answer = commands.condense(f"{QUICK} --num_eval 0")
     assert answer.status == 0
     assert "does not stand" in answer.err
-    assert np.array_equal(load_synthetic(path).images, content.images)
+    assert np.array_equal(SyntheticSet.load(path).images, content.images)
 
 
 def test_one_image_per_class_with_variance_says_so(commands):
@@ -171,13 +172,13 @@ def test_selected_and_condensed_sets_in_one_table(commands):
         assert run.summary is not None
         assert (run.summary.coreset_size, run.config.fraction) == (20, 0.013908)
         assert run.config.selection.model == "MLP"
-        assert load_synthetic(run.path / "coreset.npz").digest() == load_synthetic(path).digest()
+        assert SyntheticSet.load(run.path / "coreset.npz").digest() == SyntheticSet.load(path).digest()
     assert commands.main(f"{flags} --coreset {path} --num_eval 2 --cross ConvNet").out == answer.out
 
 
 def test_a_synthetic_file_from_elsewhere(commands, tmp_path):
     images, labels = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8), np.arange(10)
-    Synthetic(images, labels, "Mine").save(tmp_path / "mine.npz")
+    SyntheticSet(images, labels, SelectionConfig("Mine")).save(tmp_path / "mine.npz")
     answer = commands.main(f"{FAST} --coreset {tmp_path / 'mine.npz'}")
     assert answer.status == 0, answer.err
     [folder] = commands.runs("Digits_MLP_Mine_*")
@@ -199,7 +200,7 @@ def test_a_synthetic_file_that_does_not_fit(commands, tmp_path, images, labels, 
 
 
 def test_what_needs_selected_images_is_refused(commands, tmp_path):
-    Synthetic(np.zeros((10, 1, 8, 8), np.uint8), np.arange(10)).save(tmp_path / "mine.npz")
+    SyntheticSet(np.zeros((10, 1, 8, 8), np.uint8), np.arange(10)).save(tmp_path / "mine.npz")
     assert "--after_analyses" in commands.main(f"{FAST} --coreset {tmp_path / 'mine.npz'} --after_analyses").error
 
 

@@ -95,7 +95,7 @@ def test_finished_runs_are_kept(commands, monkeypatch):
     commands.main(flags)
     (folder,) = commands.runs()
     before = (folder / "summary.json").stat().st_mtime_ns
-    monkeypatch.setattr("main.load_once", None)  # nothing is loaded for what is finished
+    monkeypatch.setattr("experiments.data.load_once", None)  # nothing is loaded for what is finished
     assert commands.main(flags).status == 0
     assert (folder / "summary.json").stat().st_mtime_ns == before
 

@@ -13,6 +13,7 @@ from tiny_data import make_data
 import nets
 from utils.config import OptimizerConfig, TrainingConfig
 from utils.data.batches import Normaliser
+from utils.data.training_set import TrainingSet
 from utils.device import (
     autocast,
     compilation,
@@ -25,7 +26,7 @@ from utils.device import (
     restore_random_state,
 )
 from utils.errors import UserError
-from utils.training.task import Machine, Task
+from utils.training.machine import Machine
 from utils.training.trainer import Training
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -127,8 +128,8 @@ def test_a_device_is_described_in_words():
 def trained(config: TrainingConfig) -> nets.Network:
     torch.manual_seed(0)
     data, network = make_data(), nets.build("MLP", 1, 3, 8)
-    task = Task(data, data.pool)
-    Training(network, task, config, seed=0, purpose="test", label="test", machine=Machine(CPU)).run()
+    training_set = TrainingSet(data, data.pool)
+    Training(network, training_set, config, seed=0, purpose="test", label="test", machine=Machine(CPU)).run()
     return network
 
 
@@ -173,7 +174,7 @@ def test_a_gpu_trains_as_the_cpu_does(amp):
     for device in (CPU, CUDA):
         torch.manual_seed(0)
         network = nets.build("ResNet18", 1, 3, 8)
-        task, machine = Task(data, data.pool), Machine(device)
-        training = Training(network, task, config, seed=0, purpose="test", label="test", machine=machine)
+        training_set, machine = TrainingSet(data, data.pool), Machine(device)
+        training = Training(network, training_set, config, seed=0, purpose="test", label="test", machine=machine)
         histories.append(training.run().history)
     assert histories[1][0].train_loss == pytest.approx(histories[0][0].train_loss, rel=0.05)

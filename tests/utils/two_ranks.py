@@ -17,17 +17,18 @@ import torch
 from tiny_data import make_data
 
 import nets
-from experiments.selection import Pipeline
+from experiments.selection import Selection
 from methods import make_method
 from methods.base import Evidence
 from methods.features import Features
 from methods.select import select_fractions
 from nets.contract import BatchNorm2d
-from utils.config import ExecutionConfig, OptimizerConfig, SelectionConfig, TrainingConfig
+from utils.config import DataConfig, ExecutionConfig, OptimizerConfig, RunConfig, SelectionConfig, TrainingConfig
+from utils.data.training_set import TrainingSet
 from utils.distributed import World, world_from_environment
 from utils.errors import UserError
 from utils.training.forgetting_events import ForgettingTrace
-from utils.training.task import Machine, Task
+from utils.training.machine import Machine
 from utils.training.trainer import Training
 
 CPU = torch.device("cpu")
@@ -79,13 +80,14 @@ def trained(world: World, name: str, images: int, weighted: bool = False, **opti
     trace = options.pop("observer", None) or ForgettingTrace(images)
     training = Training(
         model,
-        Task(data, data.pool[:images], weights),
+        TrainingSet(data, data.pool[:images], weights),
         CONFIG,
         seed=1,
         purpose="test",
         label="test",
-        machine=Machine(CPU, world=world, **options),
+        machine=Machine(CPU, ExecutionConfig(checkpoint_interval=0.0), world),
         observer=trace,
+        **options,
     )
     outcome = training.run()
     rows = [(row.train_loss, row.train_accuracy, row.test_loss, row.test_accuracy) for row in outcome.history]
@@ -97,7 +99,7 @@ def interrupted(world: World) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = world.on_rank_zero(lambda: Path(folder) / "checkpoint.pt")
-        options = {"checkpoint": path, "checkpoint_interval": 0.0}
+        options = {"checkpoint": path}
         try:
             trained(world, "MLP", 60, observer=Stopping(60, 6), **options)
         except StopError:
@@ -122,10 +124,14 @@ def pipeline(world: World, name: str, model: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         execution = ExecutionConfig(save_path=world.on_rank_zero(str, folder), workers=0, save_features=True)
         config = SelectionConfig(name, model=model, proxy=PROXY)
-        coresets = Pipeline(config, make_data(), 0, Machine(CPU, world=world), execution).coresets([0.2])
-        again = Pipeline(config, make_data(), 0, Machine(CPU, world=world), execution).coresets([0.2])
+        run = RunConfig(DataConfig("Tiny"), model, config, 0.2, 0, CONFIG)
+        picked = []
+        for _ in range(2):
+            selection = Selection(run, [0.2], Machine(CPU, execution, world))
+            selection.data = make_data()
+            picked.append(torch.tensor(selection.coreset(0.2).indices))
         world.all_gather_object(None)
-        return {"first": torch.tensor(coresets[0.2].indices), "from the cache": torch.tensor(again[0.2].indices)}
+        return {"first": picked[0], "from the cache": picked[1]}
 
 
 def exchanged(world: World) -> dict[str, Any]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from utils.data.training_set import TrainingSet
 from utils.errors import UserError
 from utils.files import read_npz, write_npz
+
+if TYPE_CHECKING:
+    from utils.data.load import Data
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +69,7 @@ class Coreset:
             )
 
     def at(self, positions: np.ndarray) -> Coreset:
-        """The coreset of the picks at ``positions`` (int64 [m], places within this one)."""
+        """Return the coreset of the picks at ``positions`` (int64 [m], places within this one)."""
         return Coreset(
             self.indices[positions],
             None if self.weights is None else self.weights[positions],
@@ -70,7 +77,7 @@ class Coreset:
         )
 
     def mapped(self, numbers: np.ndarray) -> Coreset:
-        """The same picks where sample i is called ``numbers[i]`` (int64 [n], unique)."""
+        """Return the same picks where sample i is called ``numbers[i]`` (int64 [n], unique)."""
         return Coreset(numbers[self.indices], self.weights, self.gains)
 
     @classmethod
@@ -83,6 +90,18 @@ class Coreset:
             np.concatenate(weights) if len(weights) == len(parts) else None,
             np.concatenate(gains) if len(gains) == len(parts) else None,
         )
+
+    def training_set(self, data: Data) -> TrainingSet:
+        """Return the images picked, as a part of ``data``. Raises UserError where ``data`` has fewer images."""
+        self.check_fits(len(data.train))
+        weights = None if self.weights is None else torch.tensor(self.weights)
+        return TrainingSet(data, torch.tensor(self.indices), weights)
+
+    def digest(self) -> str:
+        """Return 16 hex digits that change with any index or weight."""
+        content = hashlib.sha256(self.indices.tobytes())
+        content.update(b"" if self.weights is None else self.weights.tobytes())
+        return content.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
         """Write an npz with ``indices``, and ``weights`` and ``gains`` where there are any."""

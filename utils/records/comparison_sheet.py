@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from condensation.evaluation import Condensed, read_reduced
 from utils.cli import Parser
-from utils.data.synthetic_set import visible
+from utils.data.small_set import load_small_set
+from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
 from utils.files import write_atomic
 from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures
@@ -20,7 +20,7 @@ from utils.records.run_folder import FinishedRun, find_runs
 
 
 def side_by_side(runs: Sequence[FinishedRun]) -> bytes:
-    """A PNG with a row for each way to make a set, in the order of their size: the first image of every class.
+    """Draw a PNG with a row for each way to make a set, in the order of their size: the first image of every class.
 
     Of several seeds the first is shown, and the networks that were trained make no difference.
 
@@ -48,12 +48,12 @@ def _size(run: FinishedRun) -> int:
 
 def _first_of_each_class(run: FinishedRun, real: Pictures) -> Tensor:
     """uint8 [classes, C, H, W]."""
-    reduced = read_reduced(run.path / "coreset.npz")
-    if isinstance(reduced, Condensed):
-        images, labels = visible(reduced.synthetic), reduced.synthetic.labels
+    small_set = load_small_set(run.path / "coreset.npz")
+    if isinstance(small_set, SyntheticSet):
+        images, labels = small_set.visible(), small_set.labels
     else:
         assert real.images is not None
-        picked = reduced.coreset.indices
+        picked = small_set.indices
         images, labels = real.images[torch.tensor(picked)], real.labels[picked]
     return images[torch.from_numpy(np.unique(labels, return_index=True)[1])]
 

@@ -21,6 +21,7 @@ from utils.config import DataConfig
 from utils.data.images import FileImages, MemoryImages
 from utils.data.load import load_data
 from utils.data.loaders.class_folders import find_classes, find_images
+from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
 from utils.files import write_atomic
 
@@ -165,6 +166,12 @@ def contact_sheet(pictures: Pictures, indices: np.ndarray, *, title: str, picks:
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def synthetic_sheet(synthetic: SyntheticSet, class_names: tuple[str, ...], title: str) -> bytes:
+    """Draw a synthetic set as a PNG with a row for each class; pixels are cut off at 0 and 255."""
+    pictures = Pictures(class_names, synthetic.labels, synthetic.visible())
+    return contact_sheet(pictures, np.arange(len(synthetic)), title=title, picks=10, classes=100)
 
 
 def _tile(image: Image.Image) -> Image.Image:

@@ -13,8 +13,10 @@ import numpy as np
 
 from utils.cli import Parser
 from utils.config import DataConfig, RunConfig
+from utils.data.coreset import Coreset
+from utils.data.small_set import load_small_set
 from utils.errors import UserError
-from utils.files import read_npz, write_atomic, write_json, write_npz
+from utils.files import write_atomic, write_json, write_npz
 from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures, write_folder
 from utils.records.run_folder import read_run_config
 from utils.records.tables import CONTACT_SHEET
@@ -42,22 +44,17 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """The coreset in a run's folder, or in an npz file, with the run's configuration where it is beside it.
+    """Return the coreset in a run's folder, or in an npz file, with the run's configuration where it is beside it.
 
     Raises:
         UserError: nothing there, or it is damaged, or no coreset.
     """
     coreset = path / "coreset.npz" if path.is_dir() else path
-    arrays = read_npz(coreset)
-    indices, weights = arrays.get("indices"), arrays.get("weights")
-    if indices is None or indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
-        raise UserError(f"{coreset} is no coreset: it needs a row of integers named 'indices'")
-    if len(np.unique(indices)) != len(indices) or indices.min(initial=0) < 0:
-        raise UserError(f"{coreset} is no coreset: its indices are not unique numbers from 0 up")
-    if weights is not None and weights.shape != indices.shape:
-        raise UserError(f"{coreset} is no coreset: {weights.size} weights for {indices.size} indices")
+    small_set = load_small_set(coreset)
+    if not isinstance(small_set, Coreset):
+        raise UserError(f"{coreset} is a synthetic set: it holds images of its own, and no indices to export")
     in_run = coreset.name == "coreset.npz" and (coreset.parent / "config.json").exists()
-    return Source(indices, weights, read_run_config(coreset.parent) if in_run else None)
+    return Source(small_set.indices, small_set.weights, read_run_config(coreset.parent) if in_run else None)
 
 
 def write_indices(path: Path, source: Source, form: str, labels: np.ndarray | None) -> None:

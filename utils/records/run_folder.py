@@ -6,24 +6,27 @@ A run is found again by reading these files, never by taking its folder's name a
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from utils.config import RunConfig, digest
+from utils.data.small_set import SmallSet, load_small_set
 from utils.distributed import SINGLE_PROCESS, World
-from utils.errors import UserError
-from utils.files import read_json, read_npz, remove_leftovers, set_aside, write_json
-from utils.lock import FileLock
+from utils.errors import DivergedError, UserError
+from utils.files import read_json, read_npz, set_aside, write_json
+from utils.records.folder import Folder, read_sealed, sound, write_sealed
 from utils.records.provenance import provenance
-from utils.records.summary import Summary, check_summary, identity
+from utils.records.summary import Summary, Timing, check_summary, identity
 from utils.training.history import Epoch, read_history, write_history
 
 _CONFIG, _SUMMARY, _HISTORY, _CORESET = "config.json", "summary.json", "history.csv", "coreset.npz"
+_TIMING = "selection.json"
 
 
 @dataclass(frozen=True)
@@ -36,36 +39,20 @@ class FinishedRun:
     failure: str | None = None
 
 
-class Run:
-    """The folder of one run, locked as long as the context is open; make one with :meth:`open`."""
+class RunFolder(Folder):
+    """The folder of one run under ``save_path``, made and locked inside the context (see Folder).
 
-    def __init__(self, config: RunConfig, path: Path, lock: FileLock) -> None:
+    A damaged configuration or coreset in it is set aside, and a recorded failure is taken back. Where the work ends
+    in a DivergedError, that is recorded as the run's failure.
+
+    Raises:
+        UserError: its name would leave ``save_path``; (on entering) the folder cannot be written, or holds a run with
+            another configuration.
+    """
+
+    def __init__(self, config: RunConfig, save_path: str | Path, world: World = SINGLE_PROCESS) -> None:
+        super().__init__(run_path(config, save_path), world)
         self.config = config
-        self.path = path
-        self._lock = lock
-
-    @classmethod
-    def open(cls, config: RunConfig, save_path: str | Path, world: World = SINGLE_PROCESS) -> Run:
-        """Make or enter the run's folder under ``save_path``, waiting while another process has it.
-
-        Of several ranks the first has it for all, and nobody else may write.
-        A damaged configuration or coreset in it is set aside, and a recorded failure is taken back.
-
-        Raises:
-            UserError: the folder cannot be written, its name would leave ``save_path``, or it holds a
-                run with another configuration.
-        """
-        path = run_folder(config, save_path)
-        with contextlib.ExitStack() as stack:
-            lock = FileLock(path / ".lock")
-            stack.enter_context(world.context_on_rank_zero(lock))
-            run = cls(config, path, lock)
-            world.on_rank_zero(run._prepare)
-            stack.pop_all()
-        return run
-
-    def __enter__(self) -> Run:
-        return self
 
     def __exit__(
         self,
@@ -73,42 +60,54 @@ class Run:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        self._lock.__exit__()
+        try:
+            if isinstance(error, DivergedError) and self.world.is_rank_zero:
+                self.fail(str(error))
+        finally:
+            super().__exit__(kind, error, trace)
 
     @property
     def coreset_path(self) -> Path:
-        """Where the coreset is saved; a file found there by :meth:`open` is a sound npz."""
+        """Where the coreset, or the synthetic set, is kept; a file found there inside the context is a sound npz."""
         return self.path / _CORESET
 
     @property
-    def checkpoint_path(self) -> Path:
-        """Where the state of the training is kept until the run is finished."""
-        return self.path / "checkpoint.pt"
+    def needs_coreset(self) -> bool:
+        """Whether the run is unfinished and has no sound coreset yet."""
+        return self.world.on_rank_zero(self._needs_coreset)
+
+    def keep(self, small_set: SmallSet, timing: Timing, file: Path | None = None) -> None:
+        """Put what the run trains on into its folder, and what the phases that made it took.
+
+        Args:
+            file: where the set is on disk for good, to be linked instead of written again.
+
+        Raises:
+            UserError: the run trains, or was trained, on another set.
+        """
+        self.world.on_rank_zero(self._keep, small_set, timing, file)
+
+    def small_set(self) -> tuple[SmallSet, Timing]:
+        """Return what the run trains on, and what the phases that made it took.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        return self.world.on_rank_zero(lambda: (load_small_set(self.coreset_path), _read_timing(self.path / _TIMING)))
 
     def summary(self) -> Summary | None:
-        """The summary of the run if it is complete and sound; a damaged one is set aside.
+        """Return the summary of the run if it is complete and sound; a damaged one is set aside.
 
         The checkpoint that a process killed while it finished may have left is deleted.
         """
-        path = self.path / _SUMMARY
-        if not path.exists():
-            return None
-        try:
-            summary = _read_finished(self.path, self.config).summary
-            if summary is not None and _coreset_size(self.coreset_path) != summary.coreset_size:
-                raise UserError(f"the coreset has not the {summary.coreset_size} images of the summary")
-        except UserError as error:
-            set_aside(path, f"does not stand ({error})")
-            return None
-        self.checkpoint_path.unlink(missing_ok=True)
-        return summary
+        return self.world.on_rank_zero(self._summary)
 
     def write_history(self, rows: Sequence[Epoch]) -> None:
         """Replace ``history.csv``."""
         write_history(self.path / _HISTORY, rows)
 
     def read_history(self) -> list[Epoch]:
-        """The epochs recorded so far, none where there is no history.
+        """Return the epochs recorded so far, none where there is no history.
 
         Raises:
             UserError: the history is damaged.
@@ -133,35 +132,53 @@ class Run:
         line = " ".join(message.split())
         write_json(self.path / _SUMMARY, {**identity(self.config), "complete": False, "failure": line})
 
-    def _prepare(self) -> None:
-        remove_leftovers(self.path)
-        self._discard_damaged_coreset()
+    def prepare(self) -> None:
+        """Set aside what is damaged, take a failure back, and write the configuration."""
+        sound(self.coreset_path, read_npz)
         self._take_back_failure()
         self._write_config()
 
+    def _needs_coreset(self) -> bool:
+        if self._summary() is not None:
+            return False
+        timing, small_set = sound(self.path / _TIMING, _read_timing), sound(self.coreset_path, load_small_set)
+        return timing is None or small_set is None
+
+    def _keep(self, small_set: SmallSet, timing: Timing, file: Path | None) -> None:
+        if not self._needs_coreset():
+            if load_small_set(self.coreset_path).digest() != small_set.digest():
+                raise UserError(f"{self.path} holds a run on another set of images; move it away")
+            return
+        write_sealed(self.path / _TIMING, asdict(timing))
+        self.coreset_path.unlink(missing_ok=True)
+        if file is None or not _linked(file, self.coreset_path):
+            small_set.save(self.coreset_path)
+
+    def _summary(self) -> Summary | None:
+        path = self.path / _SUMMARY
+        if not path.exists():
+            return None
+        try:
+            summary = _read_finished(self.path, self.config).summary
+            if summary is not None and _coreset_size(self.coreset_path) != summary.coreset_size:
+                raise UserError(f"the coreset has not the {summary.coreset_size} images of the summary")
+        except UserError as error:
+            set_aside(path, f"does not stand ({error})")
+            return None
+        self.checkpoint_path.unlink(missing_ok=True)
+        return summary
+
     def _write_config(self) -> None:
         path = self.path / _CONFIG
-        if path.exists():
-            try:
-                recorded = _read_config(path)
-            except UserError as error:
-                set_aside(path, f"is damaged ({error})")
-            else:
-                if recorded.as_dict() != self.config.as_dict():
-                    raise UserError(
-                        f"{self.path} holds a run with other settings; move it away or give another --save_path"
-                    )
-                if (self.path / _SUMMARY).exists():
-                    return
-        values = {"run": self.config.as_dict(), **provenance()}
-        write_json(path, {**values, "digest": digest(values)})
-
-    def _discard_damaged_coreset(self) -> None:
-        if self.coreset_path.exists():
-            try:
-                read_npz(self.coreset_path)
-            except UserError:
-                set_aside(self.coreset_path, "is damaged")
+        recorded = sound(path, _read_config)
+        if recorded is not None:
+            if recorded.as_dict() != self.config.as_dict():
+                raise UserError(
+                    f"{self.path} holds a run with other settings; move it away or give another --save_path"
+                )
+            if (self.path / _SUMMARY).exists():
+                return
+        write_sealed(path, {"run": self.config.as_dict(), **provenance()})
 
     def _take_back_failure(self) -> None:
         path = self.path / _SUMMARY
@@ -171,8 +188,8 @@ class Run:
                 path.unlink()
 
 
-def run_folder(config: RunConfig, save_path: str | Path) -> Path:
-    """The folder of a run, always directly under ``save_path``.
+def run_path(config: RunConfig, save_path: str | Path) -> Path:
+    """Return the folder of a run, always directly under ``save_path``.
 
     Raises:
         UserError: a name in the configuration would lead elsewhere.
@@ -184,7 +201,7 @@ def run_folder(config: RunConfig, save_path: str | Path) -> Path:
 
 
 def find_runs(save_path: str | Path) -> list[FinishedRun]:
-    """The complete and the failed runs in ``save_path`` (a folder of runs, or one run), sorted by folder.
+    """Return the complete and the failed runs in ``save_path`` (a folder of runs, or one run), sorted by folder.
 
     A folder that does not hold together is named on stderr and skipped; runs under way are left out.
     """
@@ -199,12 +216,12 @@ def find_runs(save_path: str | Path) -> list[FinishedRun]:
 
 
 def unfinished_runs(save_path: str | Path) -> list[Path]:
-    """The folders of runs that were begun and have no summary yet."""
+    """Return the folders of runs that were begun and have no summary yet."""
     return [folder for folder in _folders(save_path) if not (folder / _SUMMARY).exists()]
 
 
 def read_run_config(folder: Path) -> RunConfig:
-    """The configuration that a run's folder records.
+    """Return the configuration that a run's folder records.
 
     Raises:
         UserError: it is missing or damaged.
@@ -221,12 +238,25 @@ def _folders(save_path: str | Path) -> list[Path]:
 
 
 def _read_config(path: Path) -> RunConfig:
-    values = read_json(path)
-    if not isinstance(values, dict) or "run" not in values:
+    values = read_sealed(path)
+    if "run" not in values:
         raise UserError(f"{path} is not the configuration of a run")
-    if values.pop("digest", None) != digest(values):
-        raise UserError(f"{path} was altered (its digest does not match)")
     return RunConfig.from_dict(values["run"])
+
+
+def _read_timing(path: Path) -> Timing:
+    try:
+        return Timing(**read_sealed(path))
+    except TypeError as error:
+        raise UserError(f"{path} does not say what phases took: {error}") from error
+
+
+def _linked(file: Path, path: Path) -> bool:
+    """Whether ``path`` could be made a second name of ``file``."""
+    with contextlib.suppress(OSError):
+        os.link(file, path)
+        return True
+    return False
 
 
 def _read_finished(folder: Path, config: RunConfig) -> FinishedRun:

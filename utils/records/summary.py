@@ -15,6 +15,14 @@ PHASES = ("proxy", "features", "selection", "training")
 
 
 @dataclass(frozen=True)
+class Timing:
+    """What phases took in seconds, and how many images a second those that look at images saw."""
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    images_per_second: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Summary:
     """What came out of a complete run; accuracies in percent of the test images.
 

@@ -4,16 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.files import set_aside, write_atomic
 
 _MAGIC = b"LCMat checkpoint 1\n"
 _HEADER = len(_MAGIC) + hashlib.sha256().digest_size
+
+
+class Checkpoint:
+    """The file that keeps the state of one piece of work, and the clock that says when it is due again.
+
+    Args:
+        path: None to keep nothing.
+        interval: seconds between two of them.
+        world: the ranks that work together; the first one alone writes.
+    """
+
+    def __init__(self, path: Path | None, interval: float, world: World = SINGLE_PROCESS) -> None:
+        self.path, self.interval, self.world = path, interval, world
+        self.written_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the interval has passed since the last one, or since the work began."""
+        return self.kept and time.monotonic() - self.written_at >= self.interval
+
+    @property
+    def kept(self) -> bool:
+        """Whether this rank keeps anything."""
+        return self.path is not None and self.world.is_rank_zero
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep ``state``, and start the clock again."""
+        if self.path is not None and self.world.is_rank_zero:
+            save_checkpoint(self.path, state)
+            self.written_at = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was kept, its tensors on the CPU, on every rank; None where there is no sound one."""
+        return None if self.path is None else self.world.on_rank_zero(load_checkpoint, self.path, "cpu")
+
+    def remove(self) -> None:
+        """Delete the file."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -35,7 +76,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device | str) -> dict[str, Any] | None:
-    """The saved state with its tensors on ``device``, or None where there is no sound checkpoint.
+    """Return the saved state with its tensors on ``device``, or None where there is no sound checkpoint.
 
     A truncated, altered or hostile file is named on stderr and renamed to ``<name>.damaged``.
 

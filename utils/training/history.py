@@ -1,4 +1,4 @@
-"""The history of a training: one row an epoch, as a CSV file."""
+"""Histories: one row an epoch of a training, or an iteration of a condensation, as a CSV file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from utils.errors import UserError
 from utils.files import write_atomic
@@ -28,12 +29,12 @@ _COLUMNS = [each.name for each in fields(Epoch)]
 
 
 def final_accuracy(history: Sequence[Epoch]) -> float:
-    """The accuracy of the last test, in percent. Raises UserError where there was none."""
+    """Return the accuracy of the last test, in percent. Raises UserError where there was none."""
     return _tests(history)[-1]
 
 
 def best_accuracy(history: Sequence[Epoch]) -> float:
-    """The highest accuracy of all tests, in percent. Raises UserError where there was none."""
+    """Return the highest accuracy of all tests, in percent. Raises UserError where there was none."""
     return max(_tests(history))
 
 
@@ -44,17 +45,18 @@ def _tests(history: Sequence[Epoch]) -> list[float]:
     return tests
 
 
-def write_history(path: Path, rows: Sequence[Epoch]) -> None:
-    """Write the rows as CSV, every float with all its digits, atomically."""
+def write_history(path: Path, rows: Sequence[Any], kind: type = Epoch) -> None:
+    """Write rows of the dataclass ``kind`` as CSV, every float with all its digits, atomically."""
+    columns = [each.name for each in fields(kind)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows([getattr(row, name) for name in _COLUMNS] for row in rows)
+    writer.writerow(columns)
+    writer.writerows([getattr(row, name) for name in columns] for row in rows)
     write_atomic(path, text.getvalue().encode())
 
 
 def read_history(path: Path) -> list[Epoch]:
-    """The rows of a history file, exactly as they were written.
+    """Return the rows of a training's history file, exactly as they were written.
 
     Raises:
         UserError: the file is missing or damaged.

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from utils.config import TrainingConfig
 from utils.data.batches import Batch, Batches
 from utils.data.siamese import Siamese
+from utils.data.training_set import TrainingSet
 from utils.device import (
     autocast,
     compilation,
@@ -27,20 +30,39 @@ from utils.device import (
     random_state,
     restore_random_state,
 )
-from utils.errors import UserError
+from utils.errors import DivergedError, UserError
 from utils.seeding import derive_seed, seed_torch
-from utils.training.checkpoint import load_checkpoint, save_checkpoint
+from utils.training.checkpoint import Checkpoint
 from utils.training.evaluation import TEST_BATCH, evaluate, test_indices
 from utils.training.history import Epoch
 from utils.training.interrupt import held_back
+from utils.training.machine import Machine
 from utils.training.optimizers import build_optimizer, build_scheduler
 from utils.training.profiling import profiled
 from utils.training.progress import Progress
-from utils.training.task import Machine, Observer, Outcome, Task
 
 
-class DivergedError(UserError):
-    """A loss that is NaN or infinite."""
+class Observer(Protocol):
+    """Watches every training batch, e.g. to count forgetting events; its state goes into checkpoints."""
+
+    def observe(self, positions: Tensor, correct: Tensor) -> None:
+        """Take note of positions int64 [B] in the training indices, and of which were classified rightly, bool [B]."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that was observed."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to: one row an epoch, its steps, and its speed without the tests."""
+
+    history: tuple[Epoch, ...]
+    steps: int
+    seconds: float
+    images_per_second: float
 
 
 @dataclass
@@ -74,12 +96,15 @@ class Training:
     Args:
         purpose: with the seed it names the random numbers: order, augmentation, dropout.
         label: what progress and errors call this training.
+        checkpoint: file that the state is kept in, or None.
+        on_history: called with the epochs so far whenever a checkpoint is written.
+        profile: file for a trace of a few steps, or None.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        task: Task,
+        training_set: TrainingSet,
         config: TrainingConfig,
         *,
         seed: int,
@@ -87,23 +112,27 @@ class Training:
         label: str,
         machine: Machine,
         observer: Observer | None = None,
+        checkpoint: Path | None = None,
+        on_history: Callable[[tuple[Epoch, ...]], None] | None = None,
+        profile: Path | None = None,
     ) -> None:
-        self.task, self.config, self.seed, self.purpose, self.label = task, config, seed, purpose, label
-        self.machine, self.observer = machine, observer
+        self.training_set, self.config, self.seed, self.purpose, self.label = training_set, config, seed, purpose, label
+        self.machine, self.observer, self.on_history, self.profile = machine, observer, on_history, profile
         self.device, self.world = machine.device, machine.world
+        self.checkpoint = Checkpoint(checkpoint, machine.execution.checkpoint_interval, machine.world)
         self.siamese = Siamese.of(config.augmentation) if config.augmentation else None
         self.network = network.to(self.device, memory_format=memory_layout(self.device))  # type: ignore[call-overload]
         forward = self.world.data_parallel(self.network)
         self.forward: nn.Module = torch.compile(forward) if config.compile else forward  # type: ignore[assignment]
-        self.weights = None if task.weights is None else task.weights.to(self.device)
-        self.train_images = machine.hold(task.data.train)
-        self.test_images = machine.hold(task.data.test)
+        self.weights = None if training_set.weights is None else training_set.weights.to(self.device)
+        self.train_images = machine.hold(training_set.data.train)
+        self.test_images = machine.hold(training_set.data.test)
         self.steps_per_epoch = len(self._batches(0))
         self.optimizer = build_optimizer(config.optimizer, self.network.parameters())
         self.scheduler = build_scheduler(config.scheduler, self.optimizer, config.epochs, self.steps_per_epoch)
         self.position, self.tally = _Position(), _Tally.empty(self.device)
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingResult:
         """Train from the checkpoint, or from the start, to the end.
 
         Raises:
@@ -114,17 +143,16 @@ class Training:
         self._resume()
         total = self.config.epochs * self.steps_per_epoch
         done = self.position.epoch * self.steps_per_epoch + self.position.step
-        self.saved_at = time.monotonic()
         with (
-            Progress(self.label, total, self.machine.print_freq, done) as progress,
-            profiled(self.machine.profile, self.device, total - done) as self.profiler,
+            Progress(self.label, total, self.machine.execution.print_freq, done) as progress,
+            profiled(self.profile, self.device, total - done) as self.profiler,
             compilation(self.config.compile),
         ):
             while self.position.epoch < self.config.epochs:
                 self._epoch(progress)
-        images = self.config.epochs * len(self.task.indices)
+        images = self.config.epochs * len(self.training_set.indices)
         training, testing = self.position.training_seconds, self.position.testing_seconds
-        return Outcome(tuple(self.position.history), total, training + testing, images / max(training, 1e-9))
+        return TrainingResult(tuple(self.position.history), total, training + testing, images / max(training, 1e-9))
 
     def _epoch(self, progress: Progress) -> None:
         position = self.position
@@ -142,7 +170,7 @@ class Training:
                 position.step += 1
                 progress.step()
                 self.profiler.step()
-                if interruption or self._due():
+                if interruption or self.checkpoint.due:
                     position.training_seconds += time.monotonic() - started
                     started = time.monotonic()
                     self._save()
@@ -207,8 +235,7 @@ class Training:
         """Refuse a loss that is no number; the state that gave it is worth no checkpoint."""
         if math.isfinite(loss):
             return
-        if self.machine.checkpoint is not None:
-            self.machine.checkpoint.unlink(missing_ok=True)
+        self.checkpoint.remove()
         raise DivergedError(
             f"{self.label}: the {kind} loss became {loss} in epoch {self.position.epoch + 1} "
             f"at lr {self.position.lr:g}; try a smaller --lr (for the proxy --selection_lr)"
@@ -222,11 +249,11 @@ class Training:
         indices = test_indices(len(self.test_images), self.config.test_fraction, self.seed)
         batches = Batches(
             self.test_images,
-            self.task.data.spec,
+            self.training_set.data.spec,
             indices,
             TEST_BATCH,
             device=self.device,
-            workers=self.machine.workers,
+            workers=self.machine.execution.workers,
             world=self.world,
         )
         return evaluate(self.network, batches, self.config.amp, self.world)
@@ -234,23 +261,20 @@ class Training:
     def _batches(self, epoch: int) -> Batches:
         return Batches(
             self.train_images,
-            self.task.data.spec,
-            self.task.indices,
+            self.training_set.data.spec,
+            self.training_set.indices,
             self.config.batch,
             device=self.device,
             shuffle_seed=derive_seed(self.seed, self.purpose, "order", epoch),
             augment=self.config.augment and self.siamese is None,
             siamese=self.siamese,
-            weights=self.task.weights,
-            workers=self.machine.workers,
+            weights=self.training_set.weights,
+            workers=self.machine.execution.workers,
             world=self.world,
         )
 
-    def _due(self) -> bool:
-        return time.monotonic() - self.saved_at >= self.machine.checkpoint_interval
-
     def _save(self) -> None:
-        if self.machine.checkpoint is None or not self.world.is_rank_zero:
+        if not self.checkpoint.kept:
             return
         position, tally = self.position, self.tally
         state = {
@@ -262,20 +286,18 @@ class Training:
             "random": random_state(self.device),
             "observer": None if self.observer is None else self.observer.state_dict(),
         }
-        save_checkpoint(self.machine.checkpoint, state)
-        if self.machine.on_history is not None:
-            self.machine.on_history(tuple(position.history))
-        self.saved_at = time.monotonic()
+        self.checkpoint.save(state)
+        if self.on_history is not None:
+            self.on_history(tuple(position.history))
 
     def _resume(self) -> None:
-        checkpoint = self.machine.checkpoint
-        state = None if checkpoint is None else self.world.on_rank_zero(load_checkpoint, checkpoint, "cpu")
+        state = self.checkpoint.load()
         if state is None:
             return
         try:
             self._restore(state)
         except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"{checkpoint} is not of this training ({error}); remove it") from error
+            raise UserError(f"{self.checkpoint.path} is not of this training ({error}); remove it") from error
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])

@@ -7,26 +7,46 @@ import dataclasses
 import numpy as np
 import pytest
 
+from utils.config import SelectionConfig, TrainingConfig
 from utils.data.batches import Batches
-from utils.data.synthetic_set import Synthetic, as_data, is_synthetic, load_synthetic, picture
+from utils.data.coreset import Coreset
+from utils.data.small_set import load_small_set
+from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
+from utils.files import write_npz
+from utils.records.contact_sheet import synthetic_sheet
 
 IMAGES = np.linspace(-20, 300, 6 * 64, dtype=np.float32).reshape(6, 1, 8, 8)
 LABELS = np.arange(6) // 2
 
 
+SELECTION = SelectionConfig("DSA", options={"ipc": 2, "rho": 1.0}, model="ConvNet", proxy=TrainingConfig())
+
+
 def test_round_trip(tmp_path):
-    Synthetic(IMAGES, LABELS, "DSA").save(tmp_path / "s.npz")
-    read = load_synthetic(tmp_path / "s.npz")
+    SyntheticSet(IMAGES, LABELS, SELECTION).save(tmp_path / "s.npz")
+    read = load_small_set(tmp_path / "s.npz")
+    assert isinstance(read, SyntheticSet)
     assert np.array_equal(read.images, IMAGES)
     assert np.array_equal(read.labels, LABELS)
-    assert (read.method, len(read)) == ("DSA", 6)
-    assert is_synthetic(tmp_path / "s.npz")
-    assert read.digest() == Synthetic(IMAGES, LABELS).digest()
-    assert read.digest() != Synthetic(IMAGES + 1, LABELS).digest()
-    assert read.digest() != Synthetic(IMAGES, LABELS[::-1]).digest()
+    assert (read.method, len(read), read.selection) == ("DSA", 6, SELECTION)
+    assert read.digest() == SyntheticSet(IMAGES, LABELS).digest()
+    assert read.digest() != SyntheticSet(IMAGES + 1, LABELS).digest()
+    assert read.digest() != SyntheticSet(IMAGES, LABELS[::-1]).digest()
     with pytest.raises(ValueError, match="read-only"):
         read.images[0] = 0
+
+
+def test_a_file_of_an_earlier_version_or_from_elsewhere(tmp_path):
+    write_npz(tmp_path / "named.npz", {"images": IMAGES, "labels": LABELS, "method": np.array("DM")})
+    assert SyntheticSet.load(tmp_path / "named.npz").selection == SelectionConfig("DM")
+    np.savez(tmp_path / "bare.npz", images=IMAGES, labels=LABELS)
+    assert SyntheticSet.load(tmp_path / "bare.npz").method == "synthetic"
+
+
+def test_indices_make_it_a_coreset(tmp_path):
+    np.savez(tmp_path / "s.npz", images=IMAGES, indices=np.arange(3))
+    assert isinstance(load_small_set(tmp_path / "s.npz"), Coreset)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +67,15 @@ def test_round_trip(tmp_path):
         {"images": IMAGES, "labels": LABELS, "method": np.array("../../elsewhere")},
         {"images": IMAGES, "labels": LABELS, "method": np.array("")},
         {"images": IMAGES, "labels": LABELS, "method": np.arange(9)},
+        {"images": IMAGES, "labels": LABELS, "selection": np.array("{")},
+        {"images": IMAGES, "labels": LABELS, "selection": np.array('{"methods": 1}')},
+        {"images": IMAGES, "labels": LABELS, "selection": np.array('{"method": "../x"}')},
     ],
 )
 def test_a_hostile_file_is_refused_in_one_line(arrays, tmp_path):
     np.savez(tmp_path / "s.npz", **arrays)
     with pytest.raises(UserError) as refused:
-        load_synthetic(tmp_path / "s.npz")
+        SyntheticSet.load(tmp_path / "s.npz")
     assert "s.npz" in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -60,14 +83,17 @@ def test_a_hostile_file_is_refused_in_one_line(arrays, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK", b"no npz at all"])
 def test_damaged_files(content, tmp_path):
     (tmp_path / "s.npz").write_bytes(content)
-    for read in (load_synthetic, is_synthetic):
+    for read in (SyntheticSet.load, load_small_set):
         with pytest.raises(UserError, match=r"s\.npz"):
             read(tmp_path / "s.npz")
 
 
 def test_as_training_data(tiny_data):
-    synthetic = Synthetic(IMAGES, LABELS)
-    data = as_data(synthetic, tiny_data)
+    synthetic = SyntheticSet(IMAGES, LABELS)
+    training_set = synthetic.training_set(tiny_data)
+    data = training_set.data
+    assert training_set.indices.tolist() == list(range(6))
+    assert training_set.weights is None
     assert data.test is tiny_data.test
     assert data.pool.tolist() == list(range(6))
     assert data.train.labels.tolist() == LABELS.tolist()
@@ -79,15 +105,15 @@ def test_as_training_data(tiny_data):
 
 def test_images_are_resized_to_those_of_the_data(tiny_data):
     larger = dataclasses.replace(tiny_data, spec=dataclasses.replace(tiny_data.spec, im_size=16))
-    assert as_data(Synthetic(IMAGES, LABELS), larger).train.images.shape == (6, 1, 16, 16)
+    assert SyntheticSet(IMAGES, LABELS).training_set(larger).data.train.images.shape == (6, 1, 16, 16)
 
 
 def test_other_channels_and_classes_are_refused(tiny_data):
     with pytest.raises(UserError, match="channels"):
-        as_data(Synthetic(np.repeat(IMAGES, 3, axis=1), LABELS), tiny_data)
+        SyntheticSet(np.repeat(IMAGES, 3, axis=1), LABELS).training_set(tiny_data)
     with pytest.raises(UserError, match="label 3"):
-        as_data(Synthetic(IMAGES, LABELS + 1), tiny_data)
+        SyntheticSet(IMAGES, LABELS + 1).training_set(tiny_data)
 
 
 def test_a_picture_is_a_png():
-    assert picture(Synthetic(IMAGES, LABELS), ("a", "b", "c"), "title").startswith(b"\x89PNG")
+    assert synthetic_sheet(SyntheticSet(IMAGES, LABELS), ("a", "b", "c"), "title").startswith(b"\x89PNG")

@@ -10,13 +10,12 @@ from condensing import config
 from PIL import Image
 
 from condensation.config import CondensationConfig
-from condensation.evaluation import evaluation_config
 from utils.config import DataConfig, RunConfig, SelectionConfig, TrainingConfig
 from utils.data.coreset import Coreset
-from utils.data.synthetic_set import Synthetic
+from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
 from utils.records.comparison_sheet import main, side_by_side
-from utils.records.run_folder import FinishedRun, Run, find_runs
+from utils.records.run_folder import FinishedRun, RunFolder, find_runs
 from utils.records.summary import summarise
 from utils.training.history import Epoch
 
@@ -24,7 +23,7 @@ TRAINING = TrainingConfig(epochs=1)
 
 
 def finish(run_config: RunConfig, saved, size: int, root) -> None:
-    with Run.open(run_config, root) as run:
+    with RunFolder(run_config, root) as run:
         saved.save(run.coreset_path)
         history = [Epoch(1, 0.1, 1.0, 50.0, 1.0, 50.0)]
         run.write_history(history)
@@ -47,10 +46,9 @@ def finish(run_config: RunConfig, saved, size: int, root) -> None:
 def runs(tmp_path) -> list[FinishedRun]:
     """Ten black synthetic images, and ten selected ones by two seeds."""
     settings: CondensationConfig = config("DM", 1)
-    black = Synthetic(np.full((10, 1, 8, 8), -5, np.float32), np.arange(10), "DM")
-    condensed = evaluation_config(settings, TRAINING, "MLP", 0, 0.01)
+    black = SyntheticSet(np.full((10, 1, 8, 8), -5, np.float32), np.arange(10), settings.selection())
     data = DataConfig("Digits")
-    finish(RunConfig(data, "MLP", condensed.selection, 0.01, 0, TRAINING), black, 10, tmp_path)
+    finish(RunConfig(data, "MLP", settings.selection(), 0.01, 0, TRAINING), black, 10, tmp_path)
     for seed in (0, 1):
         picked = Coreset(np.arange(seed, 10 + seed))
         finish(RunConfig(data, "MLP", SelectionConfig("Uniform"), 0.01, seed, TRAINING), picked, 10, tmp_path)

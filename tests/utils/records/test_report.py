@@ -23,7 +23,7 @@ from utils.records.cross_networks import cross_table
 from utils.records.groups import Statistic
 from utils.records.plots import cross_plot, plot
 from utils.records.report import main
-from utils.records.run_folder import Run, find_runs
+from utils.records.run_folder import RunFolder, find_runs
 from utils.records.tables import load_table
 
 
@@ -159,9 +159,9 @@ def test_repeats_count_as_runs_not_as_seeds(tmp_path: Path) -> None:
 
 
 def test_failed_and_unfinished_runs_are_counted_and_never_averaged(runs: Path) -> None:
-    with Run.open(made_up_config(seed=7), runs) as run:
+    with RunFolder(made_up_config(seed=7), runs) as run:
         run.fail("the loss became nan")
-    with Run.open(made_up_config(seed=8), runs):
+    with RunFolder(made_up_config(seed=8), runs):
         pass
     assert load_table([runs]).markdown() == f"{TABLE}\n\nLeft out: 1 failed, 1 unfinished."
 

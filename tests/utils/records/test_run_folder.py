@@ -20,7 +20,7 @@ from utils.config import digest
 from utils.errors import UserError
 from utils.files import write_json
 from utils.records import provenance
-from utils.records.run_folder import Run, find_runs, read_run_config, run_folder, unfinished_runs
+from utils.records.run_folder import RunFolder, find_runs, read_run_config, run_path, unfinished_runs
 from utils.records.summary import Summary
 from utils.training.history import Epoch, best_accuracy, final_accuracy
 
@@ -63,13 +63,13 @@ def test_a_complete_run(tmp_path: Path) -> None:
     assert found.failure is None
     assert found.summary == made_up_summary(CONFIG, 80.0, 90.0)
     assert find_runs(folder) == [found]
-    with Run.open(CONFIG, tmp_path / "a" / "b") as run:
+    with RunFolder(CONFIG, tmp_path / "a" / "b") as run:
         assert run.summary() == found.summary
 
 
 def test_config_file_says_where_the_result_came_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["main.py", "--data_path", "my images"])
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         values = json.loads((run.path / "config.json").read_text())
     assert values["run"] == CONFIG.as_dict()
     assert values["versions"].keys() == {"python", "torch", "torchvision", "numpy"}
@@ -87,19 +87,19 @@ def test_no_commit_outside_of_the_codes_own_repository(tmp_path: Path, monkeypat
 
 def test_locked_while_open(tmp_path: Path) -> None:
     def is_free() -> bool:
-        with (run_folder(CONFIG, tmp_path) / ".lock").open() as file:
+        with (run_path(CONFIG, tmp_path) / ".lock").open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             return True
 
-    with Run.open(CONFIG, tmp_path):
+    with RunFolder(CONFIG, tmp_path):
         assert not is_free()
     assert is_free()
-    (run_folder(CONFIG, tmp_path) / "config.json").write_text(json.dumps(config_file("Uniform")))
-    with pytest.raises(UserError, match="other settings"):
-        Run.open(CONFIG, tmp_path)
+    (run_path(CONFIG, tmp_path) / "config.json").write_text(json.dumps(config_file("Uniform")))
+    with pytest.raises(UserError, match="other settings"), RunFolder(CONFIG, tmp_path):
+        pass
     assert is_free()
 
 
@@ -109,11 +109,14 @@ def config_file(method: str) -> dict[str, object]:
 
 
 def test_a_folder_with_another_configuration_is_refused_and_kept(tmp_path: Path) -> None:
-    path = run_folder(CONFIG, tmp_path) / "config.json"
+    path = run_path(CONFIG, tmp_path) / "config.json"
     write_json(path, config_file("Uniform"))
     content = path.read_bytes()
-    with pytest.raises(UserError, match="holds a run with other settings; move it away or give another --save_path"):
-        Run.open(CONFIG, tmp_path)
+    refused = pytest.raises(
+        UserError, match="holds a run with other settings; move it away or give another --save_path"
+    )
+    with refused, RunFolder(CONFIG, tmp_path):
+        pass
     assert path.read_bytes() == content
 
 
@@ -121,11 +124,11 @@ def test_a_folder_with_another_configuration_is_refused_and_kept(tmp_path: Path)
 def test_a_damaged_configuration_is_set_aside_and_written_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         path = run.path / "config.json"
     sound = path.read_text()
     path.write_text(sound.replace('"epochs": 2', '"epochs": 3') if damage == "altered" else damage)
-    with Run.open(CONFIG, tmp_path):
+    with RunFolder(CONFIG, tmp_path):
         assert path.read_text() == sound
         assert (path.parent / "config.json.damaged").exists()
     assert capsys.readouterr().err.count("\n") == 1
@@ -135,20 +138,20 @@ def test_a_finished_run_keeps_its_provenance_and_an_unfinished_one_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def command() -> str:
-        return str(json.loads((run_folder(CONFIG, tmp_path) / "config.json").read_text())["command"])
+        return str(json.loads((run_path(CONFIG, tmp_path) / "config.json").read_text())["command"])
 
     for words in ("first", "second"):
         monkeypatch.setattr("sys.argv", [words])
-        with Run.open(CONFIG, tmp_path):
+        with RunFolder(CONFIG, tmp_path):
             assert command() == words
     finish_run(tmp_path, CONFIG, final=80.0)
     monkeypatch.setattr("sys.argv", ["third"])
-    with Run.open(CONFIG, tmp_path):
+    with RunFolder(CONFIG, tmp_path):
         assert command() == "second"
 
 
 def test_a_failed_run_is_marked_and_can_be_tried_again(tmp_path: Path) -> None:
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         run.checkpoint_path.touch()
         run.fail("the loss became\nnan at epoch 3")
         assert run.summary() is None
@@ -158,7 +161,7 @@ def test_a_failed_run_is_marked_and_can_be_tried_again(tmp_path: Path) -> None:
     [found] = find_runs(tmp_path)
     assert found.summary is None
     assert found.failure == "the loss became nan at epoch 3"
-    with Run.open(CONFIG, tmp_path):
+    with RunFolder(CONFIG, tmp_path):
         assert find_runs(tmp_path) == []
         assert unfinished_runs(tmp_path) == [run.path]
     finish_run(tmp_path, CONFIG, final=80.0)
@@ -169,7 +172,7 @@ def test_a_failed_run_is_marked_and_can_be_tried_again(tmp_path: Path) -> None:
 def test_finish_deletes_the_checkpoint_only_when_the_summary_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         run.checkpoint_path.write_bytes(b"state")
         run.write_history(made_up_history(80.0, 90.0))
 
@@ -194,7 +197,7 @@ def test_finish_deletes_the_checkpoint_only_when_the_summary_is_written(
     ],
 )
 def test_finish_refuses_what_is_not_this_runs(tmp_path: Path, summary: Summary, complaint: str) -> None:
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         run.write_history(made_up_history(80.0, 90.0))
         with pytest.raises(UserError, match=complaint):
             run.finish(summary)
@@ -224,7 +227,7 @@ def test_a_run_that_does_not_hold_together_is_not_believed(
     assert (folder / name).read_text() != sound
     assert find_runs(tmp_path) == []
     assert capsys.readouterr().err.startswith(f"warning: skipped {folder}: ")
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         assert run.summary() is None
         assert run.summary() is None
     assert capsys.readouterr().err.count("\n") == 1
@@ -242,7 +245,7 @@ def test_a_run_without_its_coreset_is_done_again(
         coreset.unlink()
     else:
         coreset.write_bytes(coreset.read_bytes()[:-40])
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         assert not coreset.exists()
         assert run.summary() is None
     assert capsys.readouterr().err.count("\n") == 1 + (not missing)
@@ -266,13 +269,13 @@ def test_runs_are_found_by_content_not_by_name_and_strangers_skipped(
 @fuzz
 @given(rows=st.lists(epochs, max_size=5))
 def test_history_comes_back_to_the_last_bit(tmp_path: Path, rows: list[Epoch]) -> None:
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         run.write_history(rows)
         assert run.read_history() == rows
 
 
 def test_history_columns_are_those_that_others_read(tmp_path: Path) -> None:
-    with Run.open(CONFIG, tmp_path) as run:
+    with RunFolder(CONFIG, tmp_path) as run:
         assert run.read_history() == []
         run.write_history([Epoch(1, 0.1, 2.0, 10.0), Epoch(2, 0.05, 1.5, 20.5, 1.75, 30.25)])
         with (run.path / "history.csv").open(newline="") as file:
@@ -313,15 +316,15 @@ def test_a_summary_refuses_impossible_numbers(change: dict[str, object]) -> None
 
 @pytest.mark.parametrize("dataset", ["../elsewhere", "/tmp/elsewhere", "..", "a\0b", "a\nb", "~root/x", ".hidden"])
 def test_a_name_cannot_leave_the_save_path(tmp_path: Path, dataset: str) -> None:
-    with pytest.raises(UserError, match="cannot name a folder"):
-        Run.open(made_up_config(dataset=dataset), tmp_path)
+    with pytest.raises(UserError, match="cannot name a folder"), RunFolder(made_up_config(dataset=dataset), tmp_path):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 
 @given(dataset=st.text(), model=st.text(), method=st.text(min_size=1))
 def test_no_name_leaves_the_save_path(dataset: str, model: str, method: str) -> None:
     try:
-        folder = run_folder(made_up_config(method, dataset=dataset, model=model), "result")
+        folder = run_path(made_up_config(method, dataset=dataset, model=model), "result")
     except UserError:
         return
     assert folder.parent == Path("result")
@@ -331,13 +334,13 @@ def test_no_name_leaves_the_save_path(dataset: str, model: str, method: str) -> 
 def test_a_save_path_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for save_path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match="cannot write"):
-            Run.open(CONFIG, save_path)
+        with pytest.raises(UserError, match="cannot write"), RunFolder(CONFIG, save_path):
+            pass
 
 
 def test_leftovers_of_a_killed_writer_go(tmp_path: Path) -> None:
-    folder = run_folder(CONFIG, tmp_path)
+    folder = run_path(CONFIG, tmp_path)
     folder.mkdir()
     (folder / ".checkpoint.pt.abc.tmp").touch()
-    with Run.open(CONFIG, tmp_path):
+    with RunFolder(CONFIG, tmp_path):
         assert {each.name for each in folder.iterdir()} == {".lock", "config.json"}

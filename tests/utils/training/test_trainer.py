@@ -15,14 +15,15 @@ import torch.nn.functional as F
 from tiny_data import make_data
 
 import nets
-from utils.config import OptimizerConfig, SchedulerConfig, TrainingConfig
+from utils.config import ExecutionConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 from utils.data.batches import Batches
-from utils.errors import UserError
+from utils.data.training_set import TrainingSet
+from utils.errors import DivergedError, UserError
 from utils.seeding import derive_seed
 from utils.training.checkpoint import load_checkpoint
+from utils.training.machine import Machine
 from utils.training.optimizers import build_optimizer, build_scheduler
-from utils.training.task import Machine, Outcome, Task
-from utils.training.trainer import DivergedError, Training
+from utils.training.trainer import Training, TrainingResult
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05), scheduler=SchedulerConfig())
@@ -52,11 +53,9 @@ def network(name: str = "MLP") -> nets.Network:
 
 def training(model: torch.nn.Module, config: TrainingConfig = CONFIG, **options: Any) -> Training:
     data = options.pop("data", None) or make_data()
-    task = Task(data, options.pop("indices", data.pool), options.pop("weights", None))
-    machine = Machine(
-        CPU, **{name: options.pop(name) for name in ("checkpoint", "checkpoint_interval") if name in options}
-    )
-    return Training(model, task, config, seed=1, purpose="test", label="test", machine=machine, **options)
+    training_set = TrainingSet(data, options.pop("indices", data.pool), options.pop("weights", None))
+    machine = Machine(CPU, ExecutionConfig(checkpoint_interval=options.pop("checkpoint_interval", 10.0)))
+    return Training(model, training_set, config, seed=1, purpose="test", label="test", machine=machine, **options)
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -199,7 +198,7 @@ def test_a_last_batch_of_one_and_a_set_of_one(name):
 def test_weights_that_are_all_zero_in_a_batch_do_not_harm():
     weights = torch.zeros(60)
     weights[0] = 1.0
-    assert isinstance(training(network(), weights=weights).run(), Outcome)
+    assert isinstance(training(network(), weights=weights).run(), TrainingResult)
 
 
 def test_bfloat16_trains_close_to_float32():
@@ -221,9 +220,7 @@ def test_the_given_network_is_trained_in_place_and_the_task_untouched():
 
 def test_history_is_written_whenever_a_checkpoint_is(tmp_path: Path):
     rows: list[int] = []
-    data = make_data()
-    machine = Machine(
-        CPU, checkpoint=tmp_path / "c.pt", checkpoint_interval=0.0, on_history=lambda h: rows.append(len(h))
-    )
-    Training(network(), Task(data, data.pool), CONFIG, seed=1, purpose="t", label="t", machine=machine).run()
+    training(
+        network(), checkpoint=tmp_path / "c.pt", checkpoint_interval=0.0, on_history=lambda h: rows.append(len(h))
+    ).run()
     assert rows == [0] * 4 + [1] * 4 + [2] * 4

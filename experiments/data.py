@@ -1,0 +1,18 @@
+"""The images of a run at the size that a network takes."""
+
+from __future__ import annotations
+
+import nets
+from utils.config import DataConfig
+from utils.data.load import Data, load_once
+from utils.training.machine import Machine
+
+
+def data_for(model: str, config: DataConfig, seed: int, machine: Machine) -> Data:
+    """Return the data set of ``config`` for the network ``model``; with --val the seed decides what is held out.
+
+    Raises:
+        UserError: an unknown data set, missing or unreadable data, or images too small for the network.
+    """
+    split_seed = seed if config.val else 0
+    return load_once(config, nets.smallest_image(model), split_seed, machine.execution.workers)

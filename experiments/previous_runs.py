@@ -1,0 +1,77 @@
+"""Runs that are there, found by the flags of a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from methods import METHODS
+from utils.config import RunConfig, Settings
+from utils.errors import UserError
+from utils.flags import flags_of
+from utils.records.run_folder import FinishedRun, find_runs
+
+_SHOWN = 8
+
+
+def selected_before(settings: Settings) -> list[FinishedRun]:
+    """Return the complete runs that agree with the flags given, one for each coreset.
+
+    Raises:
+        UserError: there are none; says which there are.
+    """
+    runs = find_runs(settings.execution.save_path)
+    matching = [run for run in runs if run.summary is not None and _matches(run.config, settings)]
+    if not matching:
+        raise _nothing_found(settings, runs)
+    coresets = {
+        (str(run.config.data), str(run.config.selection), run.config.fraction, run.config.seed): run for run in matching
+    }
+    return list(coresets.values())
+
+
+def _matches(config: RunConfig, settings: Settings) -> bool:
+    """Whether a run agrees with every flag given that says something of the data or the selection."""
+    selection, flags = config.selection, settings.given
+    selector = settings.selection.model or settings.model
+    options = settings.selection.options
+    names = flags_of(METHODS[settings.selection.method])
+    tests = {
+        "dataset": config.data.dataset == settings.data.dataset,
+        "im_size": config.data.im_size == settings.data.im_size,
+        "val": config.data.val == settings.data.val,
+        "selection": selection.method == settings.selection.method,
+        "fraction": config.fraction in settings.fractions,
+        "seed": config.seed in settings.seeds,
+        "balance": selection.balance == settings.selection.balance,
+        "model": selection.model in (None, selector),
+        "selection_model": selection.model in (None, selector),
+        **{names[name].name: selection.options.get(name, value) == value for name, value in options.items()},
+    }
+    return all(agrees for flag, agrees in tests.items() if flag in flags)
+
+
+def _described(config: RunConfig) -> str:
+    """A run by what it can be asked for."""
+    selection = config.selection
+    selector = f" --selection_model {selection.model}" if selection.model else ""
+    return f"--dataset {config.data.dataset} --selection {selection.method}{selector} --fraction {config.fraction:g}"
+
+
+def _nothing_found(settings: Settings, runs: Sequence[FinishedRun]) -> UserError:
+    """What was looked for, and which runs there are."""
+    looked_for = {
+        "dataset": settings.data.dataset,
+        "selection": settings.selection.method,
+        "selection_model": settings.selection.model or settings.model,
+        "model": settings.model,
+        "fraction": " ".join(f"{fraction:g}" for fraction in settings.fractions),
+        "seed": " ".join(str(seed) for seed in settings.seeds),
+    }
+    asked = " ".join(f"--{flag} {value}" for flag, value in looked_for.items() if flag in settings.given)
+    there = list(dict.fromkeys(_described(run.config) for run in runs if run.summary is not None))
+    more = f"; and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    held = f"there are: {'; '.join(there[:_SHOWN])}{more}" if there else "there are none"
+    return UserError(
+        f"no finished run in {settings.execution.save_path} matches {asked or 'the flags'}; {held}. "
+        "Make one with main.py, or name a --coreset FILE.npz"
+    )

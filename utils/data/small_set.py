@@ -1,0 +1,21 @@
+"""A small set in place of a large one: selected images, or learned ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from utils.data.coreset import Coreset
+from utils.data.synthetic_set import SyntheticSet
+from utils.files import read_npz
+
+SmallSet = Coreset | SyntheticSet
+
+
+def load_small_set(path: str | Path) -> SmallSet:
+    """Return the coreset in an npz file, or the synthetic set where it holds images and no indices.
+
+    Raises:
+        UserError: missing, damaged, or neither of them.
+    """
+    names = read_npz(Path(path)).keys()
+    return SyntheticSet.load(path) if "images" in names and "indices" not in names else Coreset.load(path)
