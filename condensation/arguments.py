@@ -112,7 +112,7 @@ def condensing() -> Groups:
 
 
 def _condensation(values: Namespace, seed: int) -> CondensationConfig:
-    """What the flags say of one condensation; what the method does not take is at its default."""
+    """Return what the flags say of one condensation; what the method does not take is at its default."""
     method, defaults = values.method, METHODS[values.method]
     outer, inner = (1, 1) if method == "DM" else loops(values.ipc)
     if method != "DM":
@@ -148,7 +148,7 @@ def _augments(values: Namespace) -> bool:
 
 
 def _recorded(values: Namespace) -> CondensationConfig:
-    """The settings of the condensation that --resume names, which decides where results go."""
+    """Return the settings of the condensation that --resume names, which decides where results go."""
     path = Path(values.resume)
     folder = path.parent if path.is_file() else path
     config = read_record(folder)[0]
@@ -161,7 +161,7 @@ def _recorded(values: Namespace) -> CondensationConfig:
 
 
 def _evaluation(values: Namespace, config: CondensationConfig) -> TrainingConfig:
-    """How evaluation networks are trained."""
+    """Return how evaluation networks are trained."""
     values.epochs = values.epochs or default_epochs(config.method, config.data.dataset)
     values.step_size = values.step_size or -(-values.epochs // 2)
     values.augmentation = values.augmentation or default_augmentation(config.method, config.data.dataset)
@@ -171,7 +171,7 @@ def _evaluation(values: Namespace, config: CondensationConfig) -> TrainingConfig
 def _idle(
     values: Namespace, config: CondensationConfig, training: TrainingConfig, kept: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """The flags that have no part in the settings, each with the reason."""
+    """Yield the flags that have no part in the settings, each with the reason."""
     if config.model in values.cross:
         yield "cross", f"names {config.model}, which is evaluated as --model already"
     if not values.val:

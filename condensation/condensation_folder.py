@@ -87,7 +87,7 @@ class CondensationFolder(Folder):
         return cost
 
     def _record(self) -> dict[str, Any] | None:
-        """What is recorded of this condensation, or None; a damaged record is set aside."""
+        """Return what is recorded of this condensation, or None; a damaged record is set aside."""
         read = sound(self.path / RECORD, lambda path: read_record(path.parent))
         if read is None:
             return None

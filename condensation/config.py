@@ -132,7 +132,7 @@ class CondensationConfig:
         return bool(self.rho) and not (self.curvature == "variance" and self.ipc == 1)
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
+        """Return nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
         values = dataclasses.asdict(self)
         if self.data.dataset != "ImageFolder":
             del values["data"]["data_path"]
@@ -140,7 +140,7 @@ class CondensationConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CondensationConfig:
-        """The settings that :meth:`as_dict` gave, read back from JSON.
+        """Return the settings that :meth:`as_dict` gave, read back from JSON.
 
         Raises:
             UserError: a setting is missing, or unknown to this version.
@@ -151,11 +151,11 @@ class CondensationConfig:
             raise UserError(f"not the settings of a condensation of this version: {error}") from error
 
     def name(self) -> str:
-        """``condensed_<dataset>_<method>_ipc<k>_s<seed>_<digest>``, the folder of this condensation."""
+        """Return ``condensed_<dataset>_<method>_ipc<k>_s<seed>_<digest>``, the folder of this condensation."""
         return f"condensed_{self.data.dataset}_{self.label}_ipc{self.ipc}_s{self.seed}_{digest(self.as_dict())[:8]}"
 
     def selection(self) -> SelectionConfig:
-        """What a run that is trained on the synthetic set records in a selection's place."""
+        """Return what a run that is trained on the synthetic set records in a selection's place."""
         apart = ("data", "model", "method", "seed")
         options: dict[str, OptionValue] = {
             name: value for name, value in self.as_dict().items() if name not in apart and value is not None
@@ -164,24 +164,24 @@ class CondensationConfig:
 
 
 def loops(ipc: int) -> tuple[int, int]:
-    """(outer, inner): the published ones, else about 500 epochs of a network, 50 at most between two steps."""
+    """Return (outer, inner): the published ones, else about 500 epochs of a network, 50 at most between two steps."""
     outer = min(ipc, 50)
     return _LOOPS.get(ipc, (outer, max(1, min(50, 500 // ipc))))
 
 
 def default_strategy(dataset: str) -> str:
-    """The families of siamese augmentation that suit a data set."""
+    """Return the families of siamese augmentation that suit a data set."""
     flip = "" if dataset in _UPRIGHT else "flip_"
     return f"color_crop_cutout_{flip}scale_rotate"
 
 
 def default_epochs(method: str, dataset: str) -> int:
-    """Of the evaluation networks: DC's are trained shortly, as far as they are not augmented."""
+    """Return the epochs of evaluation networks: DC's are trained shortly, as far as they are not augmented."""
     return 1000 if _mild(method, dataset) else METHODS[method].epochs
 
 
 def default_augmentation(method: str, dataset: str) -> str:
-    """Of the evaluation networks' images: families of siamese augmentation, or ``none``."""
+    """Return how evaluation networks' images are augmented: families of siamese augmentation, or ``none``."""
     if _mild(method, dataset):
         return "crop_scale_rotate"
     return default_strategy(dataset) if METHODS[method].augmented else "none"
@@ -193,7 +193,7 @@ def _mild(method: str, dataset: str) -> bool:
 
 
 def default_pixel_lr(method: str, dataset: str, ipc: int) -> float:
-    """The step size of the pixels."""
+    """Return the step size of the pixels."""
     if method != "DM":
         return 0.1
     return 10.0 if dataset == "CIFAR10" and ipc >= _LARGE_SET else 1.0

@@ -44,7 +44,7 @@ class Method(Protocol):
     """What moves the pixels."""
 
     def step(self, network: Network, pixels: Tensor, moment: Moment) -> tuple[Tensor, Terms]:
-        """The gradient with respect to all pixels, and the objective's terms."""
+        """Return the gradient with respect to all pixels, and the objective's terms."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Condensation:
         return SyntheticSet(images.cpu().numpy(), self.labels.numpy(), self.config.selection())
 
     def _first_pixels(self) -> Tensor:
-        """float32 [m, C, H, W], normalised, class after class."""
+        """Return the pixels to start from, float32 [m, C, H, W], normalised, class after class."""
         config, spec = self.config, self.spec
         draws = generator(config.seed, "condensation start")
         if config.init == "noise":
@@ -154,7 +154,7 @@ class Condensation:
         return torch.cat([self.images.batch(label, config.ipc, draws) for label in range(spec.num_classes)])
 
     def _step(self, progress: Progress) -> None:
-        """One step of the pixels, and what it takes to come to the next."""
+        """Move the pixels once, and do what it takes to come to the next step."""
         config, position = self.config, self.position
         moment = Moment(config.seed, position.iteration, position.step)
         if self.network is None:

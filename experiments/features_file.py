@@ -24,7 +24,7 @@ def save_features(path: Path, features: Features, data: Data) -> None:
 
 
 def load_features(path: Path, data: Data, device: torch.device) -> Features:
-    """The features of ``data.pool`` from an npz with embeddings, logits and labels.
+    """Return the features of ``data.pool`` from an npz with embeddings, logits and labels.
 
     They stand for the training images at its ``indices``; without those, for all of them in order.
 

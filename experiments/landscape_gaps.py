@@ -87,8 +87,9 @@ def measure_gaps(network: Network, data: Data, coreset: Coreset, machine: Machin
 
 
 def last_layer_gaps(full: Features, part: Features, weights: Tensor | None = None) -> Gaps:
-    """The gaps with respect to the last linear layer, in closed form: the Hessian of a sample's cross-entropy is
-    (diag(p) − p pᵀ) ⊗ ẑẑᵀ.
+    """Return the gaps with respect to the last linear layer, in closed form.
+
+    The Hessian of a sample's cross-entropy is (diag(p) − p pᵀ) ⊗ ẑẑᵀ.
 
     Args:
         full: of all samples; ``part``: of the coreset, at the same network.
@@ -121,7 +122,7 @@ def whole_network_gaps(
     full: Iterable[Batch],
     part: Iterable[Batch],
 ) -> Gaps:
-    """The same with respect to every parameter, by differentiating twice through batches; minutes, not seconds.
+    """Return the gaps with respect to every parameter, by differentiating twice through batches: minutes, not seconds.
 
     Args:
         network: in evaluation mode.
@@ -161,7 +162,7 @@ def whole_network_gaps(
 
 
 def _largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], size: int) -> float:
-    """λ_max of a symmetric operator given by its products, by Lanczos from a fixed start."""
+    """Return λ_max of a symmetric operator given by its products, by Lanczos from a fixed start."""
     start = np.random.default_rng(0).normal(size=size)
     if size <= 2:
         return float(np.linalg.eigvalsh(np.stack([product(row) for row in np.eye(size)]))[-1])
@@ -176,7 +177,7 @@ def _largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], size: int) 
 
 
 def _shares(n: int, weights: Tensor | None) -> Tensor:
-    """Each sample's share of the mean, float64 [n]."""
+    """Return each sample's share of the mean, float64 [n]."""
     if weights is None:
         return torch.full((n,), 1 / n, dtype=torch.float64)
     return weights.double() / weights.double().sum()

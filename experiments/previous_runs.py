@@ -30,7 +30,7 @@ def selected_before(settings: Settings) -> list[FinishedRun]:
 
 
 def _matches(config: RunConfig, settings: Settings) -> bool:
-    """Whether a run agrees with every flag given that says something of the data or the selection."""
+    """Return whether a run agrees with every flag given that says something of the data or the selection."""
     selection, flags = config.selection, settings.given
     selector = settings.selection.model or settings.model
     options = settings.selection.options
@@ -51,14 +51,14 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
 
 
 def _described(config: RunConfig) -> str:
-    """A run by what it can be asked for."""
+    """Return the flags that ask for such a run."""
     selection = config.selection
     selector = f" --selection_model {selection.model}" if selection.model else ""
     return f"--dataset {config.data.dataset} --selection {selection.method}{selector} --fraction {config.fraction:g}"
 
 
 def _nothing_found(settings: Settings, runs: Sequence[FinishedRun]) -> UserError:
-    """What was looked for, and which runs there are."""
+    """Return an error that says what was looked for, and which runs there are."""
     looked_for = {
         "dataset": settings.data.dataset,
         "selection": settings.selection.method,

@@ -115,7 +115,7 @@ def _train(
 
 
 def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machine: Machine) -> Proxy | None:
-    """The proxy in a file, put into ``network``; None where there is none, or one that does not fit."""
+    """Return the proxy in a file, put into ``network``; None where there is none, or one that does not fit."""
     state = machine.world.on_rank_zero(load_checkpoint, path, "cpu")
     if state is None:
         return None

@@ -54,7 +54,7 @@ def _recorded(path: Path, folder: Path) -> RunConfig:
 
 
 def _selection(config: RunConfig, machine: Machine) -> Selection:
-    """The selection as the run would have made it."""
+    """Return the selection as the run would have made it."""
     selection, features = config.selection, machine.execution.features
     if CONTENT in selection.options:
         raise UserError(f"the coreset of {config.name()} was a file and is lost; give the file as --coreset again")

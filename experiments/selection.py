@@ -130,7 +130,7 @@ class Selection:
             yield self._features(self._train(repeat, ForgettingTrace(len(self.data.pool))), self.data.pool)
 
     def _pool_features(self) -> Features:
-        """Features of the pool: from the file given, else from the proxy."""
+        """Return the features of the pool: from the file given, else from the proxy."""
         if self.execution.features is not None:
             return load_features(Path(self.execution.features), self.data, self.machine.device)
         features = self._features(self.proxy, self.data.pool)
@@ -159,7 +159,7 @@ class Selection:
             return Features.of(*self._of_each(partial(embed_and_classify, network.embed, network.classifier), indices))
 
     def _of_each(self, compute: Callable[[Batches], Sequence[Tensor]], indices: Tensor) -> list[Tensor]:
-        """What ``compute`` makes of each of the images, [n, …]; ranks share them out, and all are given everything.
+        """Return what ``compute`` makes of each image, [n, …]; ranks share them out, and all are given everything.
 
         Raises:
             UserError: there are more ranks than images.

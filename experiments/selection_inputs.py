@@ -22,7 +22,7 @@ def gather(
     pretrained: Callable[[], Tensor] | None = None,
     validation: Callable[[], Features] | None = None,
 ) -> Evidence:
-    """The evidence for ``method``; of the callables, only those are called whose result it needs.
+    """Return the evidence for ``method``; of the callables, only those are called whose result it needs.
 
     Args:
         labels: int64 [n].

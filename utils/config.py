@@ -134,7 +134,7 @@ class RunConfig:
     repeat: int = 0  # of --num_eval freshly initialised networks on the same coreset
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
+        """Return nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
         values = dataclasses.asdict(self)
         if self.data.dataset != "ImageFolder":
             del values["data"]["data_path"]
@@ -142,7 +142,7 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
-        """The configuration that :meth:`as_dict` gave, read back from JSON.
+        """Return the configuration that :meth:`as_dict` gave, read back from JSON.
 
         Raises:
             UserError: a setting is missing, or unknown to this version.
@@ -158,11 +158,11 @@ class RunConfig:
             raise UserError(f"not the configuration of a run of this version: {error}") from error
 
     def digest(self) -> str:
-        """8 hex digits that change with any setting."""
+        """Return 8 hex digits that change with any setting."""
         return digest(self.as_dict())[:8]
 
     def name(self) -> str:
-        """``<dataset>_<model>_<selection>_f<fraction>_s<seed>_<digest>``, the folder of this run."""
+        """Return ``<dataset>_<model>_<selection>_f<fraction>_s<seed>_<digest>``, the folder of this run."""
         return (
             f"{self.data.dataset}_{self.model}_{self.selection.method}_f{self.fraction:g}_s{self.seed}_{self.digest()}"
         )
@@ -280,7 +280,7 @@ class Settings:
         return tuple(range(self.seed, self.seed + self.num_exp))
 
     def run(self, fraction: float, seed: int, selection: SelectionConfig | None = None) -> RunConfig:
-        """The configuration of one run of this command line, or of one with another selection."""
+        """Return the configuration of one run of this command line, or of one with another selection."""
         return RunConfig(self.data, self.model, selection or self.selection, fraction, seed, self.training)
 
 

@@ -18,7 +18,7 @@ class DivergedError(UserError):
 
 
 def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
-    """The spelling of ``name`` that stands in ``allowed``, whatever its case.
+    """Return the spelling of ``name`` that stands in ``allowed``, whatever its case.
 
     Raises:
         UserError: no such name; lists what is allowed and the nearest spelling.

@@ -103,6 +103,6 @@ def grouped(flags: Iterable[Flag], titles: Iterable[str]) -> Groups:
 
 
 def _bound(flag: Flag) -> Flag:
-    """The flag with its reader, and with the names that this allows in its help."""
+    """Return the flag with its reader, and with the names that this allows in its help."""
     read = _READERS[flag.read] if isinstance(flag.read, str) else flag.read
     return replace(flag, read=read, help=flag.help.replace("{names}", ", ".join(getattr(read, "names", ()))))

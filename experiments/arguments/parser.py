@@ -36,7 +36,7 @@ def read_flags(
 
 
 def _read(flag: Flag, texts: str | list[str], program: str) -> Any:
-    """The value of one flag, or the tuple of its different values."""
+    """Return the value of one flag, or the tuple of its different values."""
     read: Any = flag.read
     try:
         return read(texts) if isinstance(texts, str) else tuple(dict.fromkeys(map(read, texts)))

@@ -108,7 +108,7 @@ def execution_config(values: Namespace) -> ExecutionConfig:
 
 
 def _asked(values: Namespace) -> tuple[str, Method]:
-    """The method and its name: that of the method that it equals, where there is one."""
+    """Return the name and the method: those of the method that it equals, where there is one."""
     asked = filled(METHODS[values.selection], values)
     if asked.canonical is None:
         return values.selection, asked
@@ -116,7 +116,7 @@ def _asked(values: Namespace) -> tuple[str, Method]:
 
 
 def _acting(method: Method) -> dict[str, OptionValue]:
-    """The options of a method that have a part in what it picks."""
+    """Return the options of a method that have a part in what it picks."""
     options = {option: getattr(method, option) for option in flags_of(method)}
     beside = {option: options[other] == value for option, (other, value) in method.acts_with.items()}
     return {option: value for option, value in options.items() if beside.get(option, True)}
@@ -168,7 +168,7 @@ def _scheduler(values: Namespace) -> SchedulerConfig | None:
 
 
 def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tuple[str, str]]:
-    """The flags that have no part in the settings, each with the reason."""
+    """Yield the flags that have no part in the settings, each with the reason."""
     yield "backpack", "is not needed: curvature has a closed form here"
     if not values.val:
         yield "val_ratio", "is not used without --val"

@@ -127,7 +127,7 @@ class SyntheticSet:
 
 
 def _selection(arrays: dict[str, np.ndarray]) -> SelectionConfig:
-    """What the file says of how the set was made: all settings, or, in files from elsewhere, a name at most."""
+    """Return what the file says of how the set was made: all settings, or, in files from elsewhere, a name at most."""
     if "selection" not in arrays:
         return SelectionConfig(str(arrays.get("method", "synthetic")))
     try:

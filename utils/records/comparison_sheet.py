@@ -47,7 +47,7 @@ def _size(run: FinishedRun) -> int:
 
 
 def _first_of_each_class(run: FinishedRun, real: Pictures) -> Tensor:
-    """uint8 [classes, C, H, W]."""
+    """Return one image of each class, uint8 [classes, C, H, W]."""
     small_set = load_small_set(run.path / "coreset.npz")
     if isinstance(small_set, SyntheticSet):
         images, labels = small_set.visible(), small_set.labels
@@ -59,7 +59,7 @@ def _first_of_each_class(run: FinishedRun, real: Pictures) -> Tensor:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Do what the command line asks for."""
     parser = Parser(
         prog="python -m utils.comparison_sheet",
         description="Draw the images of finished runs, a row for each way to select or condense.",

@@ -41,7 +41,7 @@ class Pictures:
     files: tuple[Path, ...] | None = None
 
     def open(self, index: int) -> Image.Image:
-        """One image as RGB. Raises UserError where its file cannot be read."""
+        """Return one image as RGB. Raises UserError where its file cannot be read."""
         if self.images is not None:
             pixels = self.images[index].permute(1, 2, 0).cpu().numpy()  # [H, W, C]
             return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).convert("RGB")
@@ -53,14 +53,14 @@ class Pictures:
             raise UserError(f"cannot read the image {path}: {error}") from error
 
     def file(self, index: int) -> Path:
-        """The file of one image. Raises UserError where the data set is no folder of image files."""
+        """Return the file of one image. Raises UserError where the data set is no folder of image files."""
         if self.files is None:
             raise UserError("these images are not single files; leave --link out to write them as PNG")
         return self.files[index]
 
 
 def load_pictures(config: DataConfig) -> Pictures:
-    """The training images in the order that indices count them.
+    """Return the training images in the order that indices count them.
 
     Raises:
         UserError: as :func:`utils.data.load_data`.
@@ -134,7 +134,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _folder_names(class_names: Sequence[str]) -> list[str]:
-    """The classes as folder names; numbered where they would not stay apart."""
+    """Return the classes as folder names; numbered where they would not stay apart."""
     names = [re.sub(r"[/\\\0]", "_", name).lstrip(".").strip() for name in class_names]
     if len({name.casefold() for name in names} - {""}) == len(names):
         return names
@@ -142,7 +142,7 @@ def _folder_names(class_names: Sequence[str]) -> list[str]:
 
 
 def contact_sheet(pictures: Pictures, indices: np.ndarray, *, title: str, picks: int, classes: int) -> bytes:
-    """A PNG with a row for each of the first ``classes`` classes: its name and its first ``picks`` picks."""
+    """Draw a PNG with a row for each of the first ``classes`` classes: its name and its first ``picks`` picks."""
     labels = pictures.labels[indices]
     shown = range(min(classes, len(pictures.class_names)))
     of_class = [indices[labels == label] for label in shown]
@@ -175,7 +175,7 @@ def synthetic_sheet(synthetic: SyntheticSet, class_names: tuple[str, ...], title
 
 
 def _tile(image: Image.Image) -> Image.Image:
-    """The image within a tile: small ones in whole multiples, so that every pixel stays square."""
+    """Return the image within a tile: small ones in whole multiples, so that every pixel stays square."""
     longest = max(image.size)
     if longest > _TILE:
         image.thumbnail((_TILE, _TILE))

@@ -44,7 +44,7 @@ class Matrix:
         return f"{self.dataset}, fraction {self.fraction:g}"
 
     def markdown(self) -> str:
-        """Selecting network × trained network, mean ± std of the final accuracy in percent."""
+        """Return a table of selecting × trained network, mean ± std of the final accuracy in percent."""
         columns = [
             Column("selection", lambda row: row.selection),
             Column("selected with", lambda row: row.selection_model),
@@ -59,7 +59,7 @@ class Matrix:
 
 
 def cross_matrices(runs: Sequence[FinishedRun]) -> list[Matrix]:
-    """The matrices of all complete runs, one for each data set and fraction.
+    """Return the matrices of all complete runs, one for each data set and fraction.
 
     Raises:
         UserError: no run is complete.
@@ -73,7 +73,7 @@ def cross_matrices(runs: Sequence[FinishedRun]) -> list[Matrix]:
 
 
 def cross_table(runs: Sequence[FinishedRun]) -> str:
-    """The matrices of :func:`cross_matrices` in markdown."""
+    """Return the matrices of :func:`cross_matrices` in markdown."""
     return "\n\n".join(matrix.markdown() for matrix in cross_matrices(runs))
 
 

@@ -76,7 +76,7 @@ def write_indices(path: Path, source: Source, form: str, labels: np.ndarray | No
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Do what the command line asks for."""
     options = _parser().parse_args(arguments)
     print(f"wrote {_export(options)}")
 
@@ -117,7 +117,7 @@ def _output(options: argparse.Namespace) -> Path:
 
 
 def _pictures(options: argparse.Namespace, source: Source) -> Pictures:
-    """The images that the indices point to, all of which exist."""
+    """Return the images that the indices point to, all of which exist."""
     if source.config is not None:
         data = source.config.data
     elif options.dataset is not None:

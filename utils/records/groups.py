@@ -1,4 +1,4 @@
-"""Runs that belong together: those that differ in nothing but what a spread is over."""
+"""Group runs that differ only in seed and repeat: a mean and a spread is over such runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Statistic:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Statistic:
-        """The statistic of at least one value."""
+        """Return the statistic of at least one value."""
         std = statistics.stdev(values) if len(values) > 1 else None
         return cls(statistics.fmean(values), std, len(values))
 
@@ -37,13 +37,13 @@ class Statistic:
 
 
 def unique_runs(runs: Iterable[FinishedRun]) -> list[FinishedRun]:
-    """The complete runs, the first of each configuration: a copied folder is no second sample."""
+    """Return the complete runs, the first of each configuration: a copied folder is no second sample."""
     complete = [run for run in runs if run.summary is not None]
     return [same[0] for same in group(complete, lambda run: settings_key(run.config))]
 
 
 def group(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
-    """Items with the same key together, in the order of their first."""
+    """Return items with the same key together, in the order of their first."""
     groups: dict[Hashable, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -51,7 +51,7 @@ def group(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[I
 
 
 def settings_key(config: RunConfig, without: Collection[str] = ()) -> str:
-    """All settings but those named, as one comparable string."""
+    """Return all settings but those named, as one comparable string."""
     settings = _flat(config.as_dict())
     return json.dumps({name: settings[name] for name in sorted(settings.keys() - set(without))})
 
@@ -89,6 +89,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _short(name: str) -> str:
-    """A setting by the name of its flag: ``selection.proxy.optimizer.lr`` is ``selection_lr``."""
+    """Return a setting by the name of its flag: ``selection.proxy.optimizer.lr`` is ``selection_lr``."""
     *parents, last = name.split(".")
     return ("selection_" if "proxy" in parents else "") + (parents[-1] if last == "name" else last)

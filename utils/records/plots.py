@@ -106,7 +106,7 @@ def _draw_level(axis: Axes, row: Row, label: str) -> None:
 
 
 def _label_fractions(axis: Axes, fractions: Sequence[float]) -> None:
-    """A logarithmic axis with the fractions themselves as ticks, as far as they do not overlap."""
+    """Make the axis logarithmic, with the fractions themselves as ticks as far as they do not overlap."""
     axis.set_xscale("log")
     if not fractions:
         return

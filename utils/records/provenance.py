@@ -15,7 +15,7 @@ _CODE = Path(__file__).resolve().parents[2]
 
 
 def provenance() -> dict[str, Any]:
-    """``versions`` of Python and of the packages that compute, ``git_commit`` (or None) and ``command``."""
+    """Return ``versions`` of Python and of the packages that compute, ``git_commit`` (or None) and ``command``."""
     packages = ("torch", "torchvision", "numpy")
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
@@ -26,7 +26,7 @@ def provenance() -> dict[str, Any]:
 
 @functools.cache
 def git_commit() -> str | None:
-    """The commit of this code; None outside its own repository or without git."""
+    """Return the commit of this code; None outside its own repository or without git."""
     if not (_CODE / ".git").exists():
         return None
     command = ["git", "-C", str(_CODE), "rev-parse", "HEAD"]

@@ -14,7 +14,7 @@ from utils.records.tables import load_table
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Do what the command line asks for."""
     options = _parser().parse_args(arguments)
     table = load_table(options.folders)
     if options.cross:

@@ -252,7 +252,7 @@ def _read_timing(path: Path) -> Timing:
 
 
 def _linked(file: Path, path: Path) -> bool:
-    """Whether ``path`` could be made a second name of ``file``."""
+    """Make ``path`` a second name of ``file``; return whether that could be done."""
     with contextlib.suppress(OSError):
         os.link(file, path)
         return True
@@ -273,7 +273,7 @@ def _read_finished(folder: Path, config: RunConfig) -> FinishedRun:
 
 
 def _seal(values: Mapping[str, Any], folder: Path) -> str:
-    """A digest of a summary and of the history beside it."""
+    """Return a digest of a summary and of the history beside it."""
     return digest([values, (folder / _HISTORY).read_text()])
 
 

@@ -61,12 +61,12 @@ class Summary:
             raise ValueError("a count is negative")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {**asdict(self), "complete": True}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Summary:
-        """The summary in what ``summary.json`` holds; names that this version does not know are left out.
+        """Return the summary in what ``summary.json`` holds; names that this version does not know are left out.
 
         Raises:
             UserError: a value is missing, of the wrong type or out of range.
@@ -88,7 +88,7 @@ def summarise(
     device: str,
     images_per_second: Mapping[str, float] | None = None,
 ) -> Summary:
-    """The summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
+    """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
     return Summary(
         **identity(config),
         coreset_size=coreset_size,
@@ -103,7 +103,7 @@ def summarise(
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """What a summary repeats of the configuration, complete run or not."""
+    """Return what a summary repeats of the configuration, complete run or not."""
     return {
         "dataset": config.data.dataset,
         "model": config.model,

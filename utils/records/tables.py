@@ -48,7 +48,7 @@ class Row:
         return Statistic.of([summary.best_accuracy for summary in self.summaries])
 
     def seconds(self, phase: str) -> float:
-        """The median duration of a phase."""
+        """Return the median duration of a phase."""
         return median(summary.seconds[phase] for summary in self.summaries)
 
     @property
@@ -69,11 +69,11 @@ class Table:
     contact_sheets: tuple[Path, ...] = ()
 
     def markdown(self, time: bool = False) -> str:
-        """A markdown table, aligned for reading as it is; ``time`` adds medians of seconds and memory."""
+        """Return a markdown table, aligned for reading as it is; ``time`` adds medians of seconds and memory."""
         return "\n".join([markdown(self._columns(time), self.rows), *self._below()])
 
     def csv(self, time: bool = False) -> str:
-        """Every column that a table can have, one number a cell."""
+        """Return every column that a table can have as CSV, one number a cell."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         columns = [*_CSV_COLUMNS, *(_TIME_COLUMNS if time else ())]
@@ -82,7 +82,7 @@ class Table:
         return text.getvalue()
 
     def notes(self) -> list[str]:
-        """Lines on what the table leaves out or what its tests left out."""
+        """Return lines on what the table leaves out or what its tests left out."""
         lines = []
         for interval in sorted({row.config.training.test_interval for row in self.rows} - {1}):
             when = f"every {interval} epochs" if interval else "only after the last epoch"
@@ -174,7 +174,7 @@ _TIME_COLUMNS = (
 
 
 def load_table(paths: Iterable[str | Path]) -> Table:
-    """The table of all runs in these folders (folders of runs, or runs).
+    """Return the table of all runs in these folders (folders of runs, or runs).
 
     Raises:
         UserError: a folder is not there, or no complete run is in any of them.
@@ -215,7 +215,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 
 def markdown(columns: Sequence[Column], rows: Sequence[Any]) -> str:
-    """A markdown table whose columns stand in line."""
+    """Return a markdown table whose columns stand in line."""
     cells = [[column.title for column in columns]]
     cells += [[column.cell(row).replace("|", "\\|") for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

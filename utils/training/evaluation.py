@@ -1,4 +1,4 @@
-"""What a network makes of images in evaluation mode."""
+"""Tests and features: what a network makes of images in evaluation mode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEST_BATCH = 1024
 def evaluate(
     network: nn.Module, batches: Batches, amp: bool = False, world: World = SINGLE_PROCESS
 ) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy in percent, over the batches that ``world`` shares out."""
+    """Return mean cross-entropy and accuracy in percent, over the batches that ``world`` shares out."""
     sums = torch.zeros(3, dtype=torch.float64, device=next(network.parameters()).device)  # loss, correct, images
     network.eval()
     with torch.inference_mode():
@@ -34,7 +34,7 @@ def evaluate(
 
 
 def test_indices(n: int, fraction: float, seed: int) -> Tensor:
-    """Which of ``n`` test images to test on: all, or the same seeded part at every test; int64, ascending."""
+    """Return which of ``n`` test images to test on: all, or the same seeded part at every test; int64, ascending."""
     if fraction >= 1:
         return torch.arange(n)
     chosen = torch.randperm(n, generator=generator(seed, "test fraction"))[: max(1, round(fraction * n))]
@@ -44,7 +44,7 @@ def test_indices(n: int, fraction: float, seed: int) -> Tensor:
 def embed_and_classify(
     embed: Callable[[Tensor], Tensor], classifier: nn.Module, batches: Batches
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Embeddings [n, d], logits [n, C] in float32 and labels int64 [n] on the batches' device, in their order.
+    """Return embeddings [n, d], logits [n, C] in float32 and labels int64 [n] on the batches' device, in their order.
 
     The caller has put the network into evaluation mode. Batch sizes change nothing but rounding.
     """

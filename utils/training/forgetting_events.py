@@ -1,4 +1,4 @@
-"""What a training gives away about its samples while it runs."""
+"""Forgetting events: samples that were classified rightly, and are not any more, counted during a training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ForgettingTrace:
         self.learned = torch.zeros(n, dtype=torch.bool)  # at any presentation
 
     def observe(self, positions: Tensor, correct: Tensor) -> None:
-        """Samples ``positions`` (int64 [b], each at most once) were classified rightly where ``correct`` (bool [b])."""
+        """Take note of which samples ``positions`` (int64 [b], each at most once) were classified rightly, bool [b]."""
         self._move(positions.device)
         correct = correct.to(positions.device)
         self.events[positions] += (self.right[positions] & ~correct).long()
@@ -28,11 +28,11 @@ class ForgettingTrace:
         self.right[positions] = correct
 
     def scores(self) -> Tensor:
-        """Forgetting events, float64 [n]; +inf for samples never classified rightly, or never seen."""
+        """Return the forgetting events, float64 [n]; +inf for samples never classified rightly, or never seen."""
         return self.events.double().masked_fill(~self.learned, torch.inf)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything observed so far; no part of it changes with what is observed later."""
+        """Return everything observed so far; no part of it changes with what is observed later."""
         return {"events": self.events.clone(), "right": self.right.clone(), "learned": self.learned.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

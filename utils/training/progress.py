@@ -40,13 +40,13 @@ class Progress:
             self._print()
 
     def describe(self, note: str) -> None:
-        """What to show beside the count from now on."""
+        """Show ``note`` beside the count from now on."""
         self.note = note
         if self.bar is not None:
             self.bar.set_postfix_str(note)
 
     def step(self, count: int = 1) -> None:
-        """``count`` more steps are done."""
+        """Count ``count`` more steps as done."""
         self.done += count
         if self.bar is not None:
             self.bar.update(count)

@@ -201,7 +201,7 @@ class Training:
             self.observer.observe(batch.position, correct)
 
     def _mean(self, losses: Tensor, batch: Batch) -> Tensor:
-        """The mean of a batch's losses; with weights Σ wℓ / Σ w, 0 where every weight is 0.
+        """Return the mean of a batch's losses; with weights Σ wℓ / Σ w, 0 where every weight is 0.
 
         A rank of several has some of them, [b]: it sums over those, times the number of ranks, so that the mean
         over the ranks, which is taken of the gradients, is the mean of the batch.
