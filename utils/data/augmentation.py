@@ -1,4 +1,4 @@
-"""Random crop and flip of a whole batch, each sample with its own parameters.
+"""Random crop and flip of a whole batch, every sample by its own parameters.
 
 The same distribution and the same pixels as torchvision's ``RandomCrop(size, padding=4,
 padding_mode="reflect")`` and ``RandomHorizontalFlip()`` on single images.
@@ -13,7 +13,7 @@ PADDING = 4
 
 
 def draw_crop_flip(n: int, generator: torch.Generator) -> Tensor:
-    """Parameters of n samples: int64 [n, 3] of top and left in 0 … 2·PADDING and flip in {0, 1}."""
+    """Draw parameters of n samples: int64 [n, 3] of top and left in 0 … 2·PADDING and flip in {0, 1}."""
     offsets = torch.randint(2 * PADDING + 1, (n, 2), generator=generator)
     flips = torch.randint(2, (n, 1), generator=generator)
     return torch.cat((offsets, flips), dim=1)
@@ -40,6 +40,6 @@ def crop_flip(images: Tensor, parameters: Tensor) -> Tensor:
 
 
 def _reflect(position: Tensor, size: int) -> Tensor:
-    """Positions outside 0 … size − 1 mirrored at the first and last one."""
+    """Mirror positions outside 0 … size − 1 at the first and last one."""
     last = size - 1
     return last - (last - position.abs()).abs()

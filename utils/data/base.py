@@ -1,4 +1,4 @@
-"""What a loader is asked for, and what it gives back."""
+"""What a loader takes, a Request, and what it returns, a Source."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ _USUAL_SIZE = {1: 28, 3: 32}  # what small images are enlarged to, by number of 
 
 @dataclass(frozen=True)
 class Request:
-    """Where to look, at which size, with how many decoding threads.
+    """Which data set to load, from which folder, at which size, with how many decoding threads.
+
+    Args:
+        im_size: height and width asked for, if any.
+        smallest_image: height and width that the network needs.
 
     Raises:
         UserError: the size asked for is below what the network takes.
     """
 
+    dataset: str
     root: Path
     im_size: int | None
     smallest_image: int
@@ -31,7 +36,7 @@ class Request:
             raise UserError(f"--im_size {self.im_size} is too small: this network takes {smallest} or more")
 
     def final_size(self, native: int, channels: int) -> int:
-        """The size asked for; else the native one, enlarged where the network needs more."""
+        """Return the size asked for; else the native one, enlarged where the network needs more."""
         if self.im_size is not None:
             return self.im_size
         if native >= self.smallest_image:
@@ -41,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The two labelled halves of a data set, and the names of its classes in label order."""
+    """A loaded data set: its two labelled halves, and the names of its classes in label order."""
 
     train: Images
     test: Images

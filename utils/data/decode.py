@@ -1,4 +1,4 @@
-"""One image file to one uint8 tensor, or to the reason why not."""
+"""Decoding one image file to a uint8 tensor, or to the reason why that cannot be."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _GREY_MODES = frozenset(("1", "L", "LA"))
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that is no readable image, and why, in one line."""
+    """A file that is no readable image, and the reason, in one line."""
 
     path: Path
     reason: str
 
     @classmethod
     def because(cls, path: Path, error: Exception) -> Unreadable:
+        """Build one from the error that reading it raised."""
         return cls(path, " ".join(str(error).split()) or type(error).__name__)
 
     def __str__(self) -> str:
@@ -47,12 +48,12 @@ class Unreadable:
 
 
 def read_native(path: Path) -> Tensor | Unreadable:
-    """The image at its own size: uint8 [1, H, W] where it is grey, else [3, H, W]."""
+    """Read the image at its own size: uint8 [1, H, W] where it is grey, else [3, H, W]."""
     return _read(path, _in_colour)
 
 
 def read_resized(path: Path, resize: int, crop: int) -> Tensor | Unreadable:
-    """The shorter side resized to ``resize``, then the centre: uint8 [1 or 3, crop, crop]."""
+    """Read the image with its shorter side resized to ``resize``, then its centre: uint8 [1 or 3, crop, crop]."""
 
     def view(image: Image.Image) -> Image.Image:
         image.draft(None, (2 * resize, 2 * resize))  # JPEG: decode no more pixels than it takes
@@ -62,12 +63,12 @@ def read_resized(path: Path, resize: int, crop: int) -> Tensor | Unreadable:
 
 
 def read_random_crop(path: Path, crop: int, seed: int) -> Tensor | Unreadable:
-    """torchvision's RandomResizedCrop(crop) and RandomHorizontalFlip(): uint8 [1 or 3, crop, crop]."""
+    """Read the image through torchvision's RandomResizedCrop and RandomHorizontalFlip: uint8 [1 or 3, crop, crop]."""
     return _read(path, lambda image: _random_crop(_in_colour(image), crop, seed))
 
 
 def read_header(path: Path) -> tuple[int, int] | Unreadable:
-    """Width and height, without decoding any pixel."""
+    """Read width and height, without decoding any pixel."""
     try:
         with Image.open(path) as image:
             return image.size
@@ -84,7 +85,7 @@ def _read(path: Path, view: Callable[[Image.Image], Image.Image]) -> Tensor | Un
 
 
 def _in_colour(image: Image.Image) -> Image.Image:
-    """8 bits a channel, grey or RGB; transparency is dropped."""
+    """Return the image in 8 bits a channel, grey or RGB; transparency is dropped."""
     image.load()
     if image.mode.startswith(("I", "F")):
         raise ValueError("more than 8 bits a channel: convert it to 8 bits")

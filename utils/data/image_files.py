@@ -1,4 +1,4 @@
-"""Many image files at once: into memory or only looked at, every unreadable one of them named."""
+"""Reading many image files at once, with every unreadable one of them named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def read_images(
     paths: Sequence[Path], read: Reader, workers: int, channels: int = 1, limit: int | None = None
 ) -> Tensor:
-    """All images in memory: uint8 [n, C, H, W], where C is ``channels``, or 3 as soon as one image is RGB.
+    """Read all images into memory: uint8 [n, C, H, W], where C is ``channels``, or 3 as soon as one image is RGB.
 
     Args:
         limit: bytes that the images may take.
@@ -61,7 +61,7 @@ def read_images(
 
 
 def survey(paths: Sequence[Path], read: Reader, workers: int, measured: int) -> Moments:
-    """Read every image once, as RGB, without keeping it: the moments of the first ``measured``.
+    """Read every image once, as RGB, without keeping it; return the moments of the first ``measured``.
 
     Raises:
         UserError: unreadable images (all of them named).
@@ -74,7 +74,7 @@ def survey(paths: Sequence[Path], read: Reader, workers: int, measured: int) -> 
 
 
 def check_headers(paths: Sequence[Path], workers: int) -> None:
-    """Open every file without decoding its pixels.
+    """Check every file by its header, without decoding its pixels.
 
     Raises:
         UserError: files that are no images (all of them named).
@@ -84,7 +84,7 @@ def check_headers(paths: Sequence[Path], workers: int) -> None:
 
 
 def _readable(paths: Sequence[Path], read: Reader, workers: int) -> Iterator[tuple[int, Tensor]]:
-    """(row, image) of every readable file; at the end, an error if there were others."""
+    """Yield (row, image) of every readable file; at the end, raise an error if there were others."""
     unreadable = []
     for row, image in enumerate(_each(read, paths, workers, "reading images")):
         if isinstance(image, Unreadable):
@@ -95,7 +95,7 @@ def _readable(paths: Sequence[Path], read: Reader, workers: int) -> Iterator[tup
 
 
 def _each(function: Callable[[Path], T], paths: Sequence[Path], workers: int, title: str) -> Iterator[T]:
-    """function(path) of each path in order, by threads, with a progress bar on a terminal."""
+    """Yield function(path) of each path in order, by threads, with a progress bar on a terminal."""
     with (
         tqdm(total=len(paths), desc=title, unit="file", leave=False, disable=None) as bar,
         ThreadPoolExecutor(max(1, workers)) as threads,
@@ -120,7 +120,7 @@ def _refuse(unreadable: Sequence[Unreadable]) -> None:
 
 
 def _write_list(unreadable: Sequence[Unreadable]) -> Path:
-    """A file in the temporary folder with one unreadable image a line."""
+    """Write one unreadable image a line to a file in the temporary folder; return its path."""
     path = Path(tempfile.mkdtemp(prefix="unreadable-")) / "images.txt"
     write_atomic(path, "".join(f"{item}\n" for item in unreadable).encode())
     return path

@@ -16,7 +16,7 @@ _CHUNK = 1024  # images worked on at a time, so that temporaries stay small
 
 @dataclass(frozen=True, eq=False)
 class MemoryImages:
-    """Images held whole. Labels stay on the CPU wherever the images are.
+    """Images held in memory or on a device. Labels stay on the CPU wherever the images are.
 
     Attributes:
         images: uint8 [n, C, H, W], on any device; or float32 in the same units, but without their bounds.
@@ -39,19 +39,20 @@ class MemoryImages:
 
     @property
     def channels(self) -> int:
+        """C."""
         return self.images.shape[1]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the pixels."""
+        """The bytes of the pixels."""
         return self.images.nbytes
 
     def to(self, device: torch.device | str) -> MemoryImages:
-        """The same images held on ``device``; the labels stay where they are."""
+        """Return the same images held on ``device``; the labels stay where they are."""
         return MemoryImages(self.images.to(device), self.labels)
 
     def resized(self, size: int) -> MemoryImages:
-        """The images at [size, size], bilinear with antialiasing; itself where nothing changes."""
+        """Resize the images to [size, size], bilinear with antialiasing; return itself where nothing changes."""
         if self.images.shape[2:] == (size, size):
             return self
         resized = self.images.new_empty(len(self), self.channels, size, size)
@@ -86,15 +87,16 @@ class FileImages:
         return len(self.labels)
 
     def path(self, index: int) -> Path:
+        """Return the file of one image."""
         return self.root / self.paths[index]
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the pixels would take in memory."""
+        """The bytes that the pixels would take in memory."""
         return len(self) * self.channels * self.crop**2
 
     def to(self, device: torch.device | str) -> FileImages:
-        """Itself: files stay where they are."""
+        """Return itself: files stay where they are."""
         return self
 
 
@@ -110,14 +112,14 @@ class Moments:
     squares: Tensor | int = 0  # int64 [C]
 
     def add(self, images: Tensor) -> None:
-        """Take in uint8 images [n, C, H, W]."""
+        """Add uint8 images [n, C, H, W] to the sums."""
         wide = images.to(torch.int32)
         self.count += wide.numel() // wide.shape[1]
         self.total = self.total + wide.sum((0, 2, 3))
         self.squares = self.squares + wide.square().sum((0, 2, 3))
 
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Per channel; a channel without variation is given standard deviation 1."""
+        """Return mean and standard deviation per channel; 1 for the deviation of a channel without variation."""
         total, squares = torch.as_tensor(self.total).tolist(), torch.as_tensor(self.squares).tolist()
         n = self.count
         mean = tuple(t / n / 255 for t in total)
@@ -126,7 +128,7 @@ class Moments:
 
 
 def moments(images: MemoryImages) -> Moments:
-    """The moments of all ``images`` together."""
+    """Return the moments of all ``images`` together."""
     result = Moments()
     for chunk in images.images.split(_CHUNK):
         result.add(chunk)
@@ -134,7 +136,7 @@ def moments(images: MemoryImages) -> Moments:
 
 
 def fits_on_device(images: Images, device: torch.device | str, mode: str = "auto") -> bool:
-    """Whether to hold ``images`` on ``device``: ``on`` yes, ``off`` no, ``auto`` where half the free memory will do.
+    """Return whether to hold ``images`` on ``device``: ``on``, ``off``, or ``auto`` (if half its free memory will do).
 
     Raises:
         UserError: unknown mode, or ``on`` for images that are decoded from files.

@@ -1,4 +1,4 @@
-"""From a name and a folder to images, a pool to select from, and a fingerprint."""
+"""Loading a data set: its images, the pool to select from, and a fingerprint of all that they are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHUNK = 1024  # images hashed at a time
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set as the stages of a run see it.
+    """A loaded data set as the stages of a run use it.
 
     Attributes:
         pool: int64 [m], ascending: the training images that may be selected and trained on.
@@ -43,7 +43,7 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
     """Load, or download and load, the data set that ``config`` names.
 
     Args:
-        smallest_image: height that the network needs; smaller images are enlarged to it, or to the usual
+        smallest_image: height and width that the network needs; smaller images are enlarged to it, or to the usual
             28 (one channel) or 32 (three) where that suffices, unless ``config.im_size`` says otherwise.
         seed: of the validation split.
         workers: decoding threads.
@@ -56,7 +56,7 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
     known = DATASETS[name]
     if config.val and not 0 < config.val_ratio < 1:
         raise UserError(f"--val_ratio {config.val_ratio:g} is outside (0, 1): use a part such as 0.2")
-    request = Request(Path(config.data_path).expanduser(), config.im_size, smallest_image, workers)
+    request = Request(name, Path(config.data_path).expanduser(), config.im_size, smallest_image, workers)
     source = known.load(request)
     train, test = _at_final_size(source.train, request), _at_final_size(source.test, request)
     spec = _describe(name, known, source, train, request.root)
@@ -69,13 +69,13 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
 
 @functools.lru_cache(maxsize=2)
 def load_once(config: DataConfig, smallest_image: int, seed: int, workers: int) -> Data:
-    """``load_data``, kept in memory for the next caller that asks for the same; the first rank downloads for all."""
+    """Call :func:`load_data`, or return what it returned to the same call before; rank 0 downloads for all ranks."""
     load = functools.partial(load_data, config, smallest_image, seed=seed, workers=workers)
     return current_world().rank_zero_first(load)
 
 
 def fingerprint(spec: DataSpec, *halves: Images) -> str:
-    """SHA-256 over the specification, the labels, and the pixels; of files their names, sizes and times."""
+    """Return the SHA-256 of specification, labels and pixels; of images in files, of their names, sizes and times."""
     digest = hashlib.sha256(repr(spec).encode())
     for half in halves:
         digest.update(half.labels.numpy().tobytes())
@@ -96,7 +96,7 @@ def _at_final_size(images: Images, request: Request) -> Images:
 
 
 def _describe(name: str, known: DatasetSpec, source: Source, train: Images, root: Path) -> DataSpec:
-    """The specification, once the classes are what they should be."""
+    """Return the specification, after checking that the classes are what they should be."""
     class_names = source.class_names
     counts = train.labels.bincount(minlength=len(class_names))
     if known.num_classes is not None and len(class_names) != known.num_classes:

@@ -21,7 +21,7 @@ NUMBERS = 3  # that a family needs of each image
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """What was drawn for a batch.
+    """The random family and parameters of one batch.
 
     Attributes:
         family: the name of a family, or None where there is none to draw from.
@@ -34,9 +34,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class Siamese:
-    """A strategy: the families to draw from (none: images stay as they are), and how strong the changes are.
+    """An augmentation strategy: the families to draw from (none: images stay as they are), and their strength.
 
-    At strength 1 they are those of the paper's code; at 0 nothing changes.
+    At strength 1 the changes are those of the paper's code; at 0 nothing changes.
     """
 
     families: tuple[str, ...]
@@ -44,7 +44,7 @@ class Siamese:
 
     @classmethod
     def of(cls, strategy: str) -> Siamese:
-        """From names joined by ``_``; empty for no augmentation.
+        """Build a strategy from names of families joined by ``_``; empty for no augmentation.
 
         Raises:
             UserError: an unknown family, or one named twice.
@@ -55,21 +55,21 @@ class Siamese:
         return cls(names)
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
-        """A family, and parameters for ``count`` images; 1 for a batch that shares them."""
+        """Draw a family, and parameters for ``count`` images; 1 for a batch that shares them."""
         numbers = torch.rand(count, NUMBERS, generator=generator, dtype=torch.float64)
         if not self.families:
             return Draw(None, numbers)
         return Draw(self.families[int(torch.randint(len(self.families), (), generator=generator))], numbers)
 
     def apply(self, images: Tensor, draw: Draw) -> Tensor:
-        """The images, floating [n, C, H, W] of mean 0, changed as ``draw`` says; as many as it has rows, or any."""
+        """Change images, floating [n, C, H, W] of mean 0, as ``draw`` says: one row an image, or one for all."""
         if draw.family is None:
             return images
         return FAMILIES[draw.family](images, draw.numbers.to(images), self.strength)
 
 
 def _color(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """Brightness + U(−.5, .5), saturation × U(0, 2) about the channels' mean, contrast × U(.5, 1.5) about the mean."""
+    """Change brightness by U(−.5, .5), saturation × U(0, 2) about the channels' mean, contrast × U(.5, 1.5)."""
     brightness, saturation, contrast = ((2 * numbers - 1) * strength)[:, :, None, None, None].unbind(1)  # [k, 1, 1, 1]
     x = x + brightness / 2
     x = x + saturation * (x - x.mean(dim=1, keepdim=True))
@@ -77,7 +77,7 @@ def _color(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
 
 
 def _crop(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """A shift by up to an eighth of each side; zeros come in."""
+    """Shift by up to an eighth of each side; zeros come in."""
     n, channels, height, width = x.shape
     down, right = (_rounded(side * strength / 8) for side in (height, width))
     padded = F.pad(x, (right, right, down, down))
@@ -89,7 +89,7 @@ def _crop(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
 
 
 def _cutout(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """A zero rectangle of half of each side, its centre anywhere, cut off where it leaves the image."""
+    """Zero a rectangle of half of each side, its centre anywhere, cut off where it leaves the image."""
     rows, columns = (
         _within(side, _rounded(side * strength / 2), numbers[:, place]) for place, side in enumerate(x.shape[2:])
     )
@@ -97,33 +97,33 @@ def _cutout(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
 
 
 def _within(side: int, length: int, numbers: Tensor) -> Tensor:
-    """Which of ``side`` positions lie within ``length`` about a random centre; bool [k, side]."""
+    """Return which of ``side`` positions lie within ``length`` about a random centre; bool [k, side]."""
     start = _integer(numbers[:, None], side + 1 - length % 2) - length // 2  # [k, 1]
     positions = torch.arange(side, device=numbers.device)
     return (positions >= start) & (positions < start + length)
 
 
 def _flip(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """Left to right, every second time."""
+    """Flip left to right, every second time."""
     return torch.where(numbers[:, :1, None, None] < strength / 2, x.flip(3), x)
 
 
 def _scale(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """Each axis by a factor of its own in U(1/1.2, 1.2)."""
+    """Scale each axis by a factor of its own in U(1/1.2, 1.2)."""
     high = 1 + 0.2 * strength
     factors = 1 / high + numbers[:, :2] * (high - 1 / high)  # [k, 2]
     return _affine(x, torch.diag_embed(factors))
 
 
 def _rotate(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """About the centre, by up to 15 degrees either way."""
+    """Rotate about the centre, by up to 15 degrees either way."""
     angle = (2 * numbers[:, 0] - 1) * strength * math.radians(15)  # [k]
     turn = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), dim=1)
     return _affine(x, turn.view(-1, 2, 2))
 
 
 def _affine(x: Tensor, matrices: Tensor) -> Tensor:
-    """Each output pixel from where its matrix [k, 2, 2] maps it to, bilinear, zero outside.
+    """Sample each output pixel where its matrix [k, 2, 2] maps it to, bilinear, zero outside.
 
     Coordinates run from −1 to 1 over the whole image, from edge to edge and not from the centre of the first
     pixel to that of the last: ``align_corners=False``.
@@ -134,12 +134,12 @@ def _affine(x: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _integer(numbers: Tensor, count: int) -> Tensor:
-    """Uniform numbers in [0, 1) as integers in 0 … count − 1, int64."""
+    """Turn uniform numbers in [0, 1) into integers in 0 … count − 1, int64."""
     return (numbers * count).long().clamp(max=count - 1)  # float32 may have rounded a number up to 1
 
 
 def _rounded(value: float) -> int:
-    """To the nearest integer, halves up."""
+    """Round to the nearest integer, halves up."""
     return math.floor(value + 0.5)
 
 

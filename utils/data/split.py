@@ -1,4 +1,4 @@
-"""The part of the training set that is held out for validation."""
+"""Holding out a part of the training set for validation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from utils.seeding import generator
 
 
 def hold_out(labels: Tensor, ratio: float, seed: int) -> tuple[Tensor, Tensor]:
-    """A seeded split of every class: round(ratio · n_c) images held out, at least one on either side.
+    """Split every class at random: round(ratio · n_c) images are held out, at least one stays on either side.
 
     A class of one image keeps it for training.
 

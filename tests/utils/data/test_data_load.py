@@ -37,6 +37,7 @@ def test_the_table_has_every_data_set() -> None:
     table = {name: (spec.channels, spec.size, spec.num_classes, spec.augmentation) for name, spec in DATASETS.items()}
     assert table == FACTS
     for spec in DATASETS.values():
+        assert callable(spec.load)
         assert (spec.mean is None) == (spec.std is None) == (spec.channels is None)
         assert len(spec.mean or ()) == len(spec.std or ()) == (spec.channels or 0)
 
@@ -52,11 +53,11 @@ def test_an_unknown_data_set_is_refused_with_the_choices() -> None:
     channels=st.sampled_from([1, 3]),
 )
 def test_images_are_enlarged_only_where_the_network_needs_it(native: int, smallest: int, channels: int) -> None:
-    size = Request(Path(), None, smallest, 1).final_size(native, channels)
+    size = Request("Digits", Path(), None, smallest, 1).final_size(native, channels)
     usual = 28 if channels == 1 else 32
     assert size >= smallest
     assert size == (native if native >= smallest else max(usual, smallest))
-    assert Request(Path(), smallest + 3, smallest, 1).final_size(native, channels) == smallest + 3
+    assert Request("Digits", Path(), smallest + 3, smallest, 1).final_size(native, channels) == smallest + 3
 
 
 def test_without_val_everything_is_in_the_pool() -> None:

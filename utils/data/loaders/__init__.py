@@ -1,1 +1,1 @@
-"""One file for each source of images."""
+"""Loaders of data sets, one file for each source of images."""

@@ -33,18 +33,19 @@ class LabelledFiles:
 
     @property
     def paths(self) -> list[Path]:
+        """The files, below ``root``."""
         return [self.root / name for name in self.names]
 
     def left_in_files(self, resize: int, crop: int) -> FileImages:
-        """To be decoded to RGB when asked for: shorter side to ``resize``, centre ``crop``."""
+        """Return the images to be decoded to RGB when asked for: shorter side to ``resize``, centre ``crop``."""
         return FileImages(self.root, self.names, self.labels, 3, resize, crop)
 
 
 def find_classes(folder: Path, layout: str) -> tuple[str, ...]:
-    """The names of all subfolders, sorted.
+    """Return the names of all subfolders, sorted.
 
     Args:
-        layout: what should have been there, for the error.
+        layout: what should be there, for the error.
 
     Raises:
         UserError: ``folder`` is missing or unreadable, or has no subfolder.
@@ -62,7 +63,7 @@ def find_classes(folder: Path, layout: str) -> tuple[str, ...]:
 
 
 def find_images(root: Path, half: str, class_names: tuple[str, ...], layout: str) -> LabelledFiles:
-    """The images in and below each <root>/<half>/<class>, class by class, sorted by name.
+    """Find the images in and below each <root>/<half>/<class>, class by class, sorted by name.
 
     Raises:
         UserError: a folder is missing or unreadable, there is no image, or a class not in ``class_names``.
@@ -84,7 +85,7 @@ def find_images(root: Path, half: str, class_names: tuple[str, ...], layout: str
 
 
 def _images_below(folder: Path, root: Path) -> list[str]:
-    """Paths relative to ``root`` of all images in and below ``folder``, sorted."""
+    """Return the paths relative to ``root`` of all images in and below ``folder``, sorted."""
     found: list[str] = []
     for parent, _, names in os.walk(folder, onerror=_cannot_read, followlinks=True):
         relative = os.path.relpath(parent, root)

@@ -15,7 +15,7 @@ _FILE = Path(__file__).with_name("digits.npz")
 
 
 def load_digits(request: Request) -> Source:
-    """uint8 [n, 1, 8, 8] images and their digits, in the stratified split that is stored with them."""
+    """Load uint8 [n, 1, 8, 8] images and their digits, in the stratified split that is stored with them."""
     arrays = read_npz(_FILE)
     is_test = arrays["is_test"]
     return Source(_half(arrays, ~is_test), _half(arrays, is_test), tuple("0123456789"))

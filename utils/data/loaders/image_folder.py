@@ -18,11 +18,11 @@ _LAYOUT = "ImageFolder needs <data_path>/train/<class>/* and <data_path>/test/<c
 
 
 def load_image_folder(request: Request) -> Source:
-    """Every image under <root>/train and <root>/test (or val), grey only where all of them are.
+    """Load every image under <root>/train and <root>/test (or val), grey only where all of them are.
 
     With ``im_size`` the shorter side is resized to it and the centre kept; without, all images must be square
-    and of one size. Held in memory; what would take more than half of the machine's is left in its files,
-    as RGB, and needs an ``im_size``.
+    and of one size. They are held in memory; what would take more than half of the machine's is left in its
+    files, as RGB, and needs an ``im_size``.
 
     Raises:
         UserError: missing or unreadable folders or images (all of them named), fewer than two classes,
@@ -48,7 +48,7 @@ def load_image_folder(request: Request) -> Source:
 
 
 def _in_memory(train: LabelledFiles, test: LabelledFiles, images: Tensor, class_names: tuple[str, ...]) -> Source:
-    """``images``: uint8 [n_train + n_test, C, H, W]."""
+    """Split ``images``, uint8 [n_train + n_test, C, H, W], into the halves of a data set."""
     height, width = images.shape[2:]
     if height != width:
         raise UserError(f"images are {width}x{height}, not square: pass --im_size N to make every one NxN")
@@ -57,5 +57,5 @@ def _in_memory(train: LabelledFiles, test: LabelledFiles, images: Tensor, class_
 
 
 def _physical_memory() -> int:
-    """Bytes of RAM."""
+    """Return the bytes of RAM."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

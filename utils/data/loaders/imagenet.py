@@ -12,7 +12,7 @@ _RESIZE = 256  # of the shorter side, for a crop of 224
 
 
 def load_imagenet(request: Request) -> Source:
-    """Training images by class folder; the validation images, sorted into class folders, are the test set.
+    """Load the training images, and the validation images as test set, both sorted into class folders.
 
     Only the headers are read beforehand; an image that breaks off later stops the run when it is reached.
 

@@ -27,7 +27,7 @@ _LAYOUT = "the folder is incomplete; remove it to have it downloaded"
 
 
 def load_tiny_imagenet(request: Request) -> Source:
-    """All images in memory, at 64x64 or resized while they are decoded. The unlabelled test folder is not used.
+    """Load all images into memory, at 64x64 or resized while they are decoded; the unlabelled test half is not used.
 
     Raises:
         UserError: missing and not to be downloaded, incomplete, or unreadable images (all of them named).
@@ -52,7 +52,7 @@ def load_tiny_imagenet(request: Request) -> Source:
 
 
 def _open(root: Path, download: bool) -> Path:
-    """The data set's folder. It is extracted elsewhere and renamed, so that it is whole where it exists."""
+    """Return the data set's folder; a download is extracted elsewhere and renamed, so that it is whole or absent."""
     folder = root / _FOLDER
     if folder.is_dir():
         return folder
@@ -70,7 +70,7 @@ def _open(root: Path, download: bool) -> Path:
 
 
 def _annotated(folder: Path, class_names: tuple[str, ...]) -> LabelledFiles:
-    """The validation images, labelled by the lines of val_annotations.txt (file, class, box; by tabs)."""
+    """Find the validation images, labelled by the lines of val_annotations.txt (file, class, box; by tabs)."""
     annotations = folder / "val" / "val_annotations.txt"
     labels = {name: label for label, name in enumerate(class_names)}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from utils.seeding import generator
 _DIGITS = tuple("0123456789")
 
 
-def load_cifar(name: str, request: Request) -> Source:
-    """CIFAR10 or CIFAR100 from its python batches, which torchvision verifies by checksum."""
+def load_cifar(request: Request) -> Source:
+    """Load CIFAR10 or CIFAR100 from its Python batches, which torchvision verifies by checksum."""
+    name = request.dataset
     kind = getattr(datasets, name)
 
     def open_both(download: bool) -> list[Any]:
@@ -31,8 +33,9 @@ def load_cifar(name: str, request: Request) -> Source:
     return Source(_cifar_half(train), _cifar_half(test), tuple(train.classes))
 
 
-def load_mnist(name: str, request: Request) -> Source:
-    """MNIST, FashionMNIST or QMNIST (whose digit is the first of its label columns)."""
+def load_mnist(request: Request) -> Source:
+    """Load MNIST, FashionMNIST or QMNIST (whose digit is the first of its label columns)."""
+    name = request.dataset
     kind = getattr(datasets, name)
     raw = request.root / name / "raw"
 
@@ -45,13 +48,13 @@ def load_mnist(name: str, request: Request) -> Source:
 
 
 def load_permuted_mnist(request: Request) -> Source:
-    """MNIST with its pixels in one fixed random order, the same for every image and every run."""
-    source = load_mnist("MNIST", request)
+    """Load MNIST with its pixels in one fixed random order, the same for every image and every run."""
+    source = load_mnist(dataclasses.replace(request, dataset="MNIST"))
     return Source(_permuted(source.train), _permuted(source.test), source.class_names)
 
 
 def load_svhn(request: Request) -> Source:
-    """SVHN's cropped digits; the label 10 of its files is the digit 0."""
+    """Load SVHN's cropped digits; the label 10 of its files is the digit 0."""
 
     def open_both(download: bool) -> list[Any]:
         return [datasets.SVHN(request.root, split, download=download) for split in ("train", "test")]
@@ -61,7 +64,7 @@ def load_svhn(request: Request) -> Source:
 
 
 def pixel_permutation(pixels: int) -> Tensor:
-    """int64 [pixels]: where each pixel of permutedMNIST comes from."""
+    """Return which pixel of MNIST each pixel of permutedMNIST is, int64 [pixels]."""
     return torch.randperm(pixels, generator=generator(0, "permutedMNIST"))
 
 
@@ -81,7 +84,7 @@ def _permuted(half: Images) -> MemoryImages:
 
 
 def _held(images: np.ndarray | Tensor, labels: Any) -> MemoryImages:
-    """uint8 [n, C, H, W] in row-major order and int64 [n]."""
+    """Hold images in memory: uint8 [n, C, H, W] in row-major order, labels int64 [n]."""
     return MemoryImages(
         torch.from_numpy(np.ascontiguousarray(images)), torch.as_tensor(labels, dtype=torch.int64).contiguous()
     )
