@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
 from methods.features import Features
@@ -163,6 +162,8 @@ def whole_network_gaps(
 
 def _largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], size: int) -> float:
     """Return λ_max of a symmetric operator given by its products, by Lanczos from a fixed start."""
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh  # here, because it takes a while
+
     start = np.random.default_rng(0).normal(size=size)
     if size <= 2:
         return float(np.linalg.eigvalsh(np.stack([product(row) for row in np.eye(size)]))[-1])
