@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.features import product_variance
+from nets.last_layer import product_variance
 
 Curvature = Callable[[Tensor, Tensor, Tensor], Tensor]  # z [..., n, d], logits [..., n, C], labels [..., n]
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from methods.features import Features
 from nets import Network
+from nets.last_layer import augment, probabilities, residuals
 from utils.data.batches import Batch, Batches
 from utils.data.coreset import Coreset
 from utils.data.load import Data
@@ -98,10 +99,12 @@ def last_layer_gaps(full: Features, part: Features, weights: Tensor | None = Non
     shape = (full.logits.shape[1], full.embeddings.shape[1] + 1)
 
     def gradient(features: Features, shares: Tensor) -> Tensor:
-        return (features.residuals() * shares[:, None]).T @ features.augmented()  # [C, d + 1]
+        return (residuals(features.logits, features.labels) * shares[:, None]).T @ augment(
+            features.embeddings
+        )  # [C, d + 1]
 
     def product(features: Features, shares: Tensor, v: Tensor) -> Tensor:
-        p, z = features.probabilities(), features.augmented()
+        p, z = probabilities(features.logits), augment(features.embeddings)
         u = z @ v.T  # [n, C]
         return (p * (u - (p * u).sum(dim=1, keepdim=True)) * shares[:, None]).T @ z  # [C, d + 1]
 

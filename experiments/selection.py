@@ -18,8 +18,8 @@ from experiments.selection_inputs import gather
 from methods import make_method
 from methods.deepfool import perturbations
 from methods.features import Features
-from methods.pretrained import pretrained_embeddings
 from methods.select import budgets_for, select_fractions
+from nets.pretrained import pretrained_embeddings
 from utils.config import RunConfig
 from utils.data.batches import Batches
 from utils.data.coreset import Coreset

@@ -30,7 +30,7 @@ def gather(
         forgetting: what a ``ForgettingTrace`` gives, [n].
         repeats: features of the n samples by independently seeded networks, for GraNd.
         perturbations: what ``methods.deepfool.perturbations`` gives, [n].
-        pretrained: what ``methods.pretrained.pretrained_embeddings`` gives, [n, d].
+        pretrained: what ``nets.pretrained.pretrained_embeddings`` gives, [n, d].
         validation: features of held-out samples; None where there are none.
     """
     scored: dict[Need, Callable[[], Tensor]] = {

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, highest
 from methods.contextualdiversity import clamped_probabilities, symmetric_divergence
+from methods.embedding_method import EmbeddingMethod
 from methods.greedy.distances import OuterDistance
 from methods.greedy.pairwise_matrix import allowance
-from methods.greedy.set_functions import RELATIVE_TOLERANCE
-from methods.pretrained import EmbeddingMethod
+from methods.tie_breaking import RELATIVE_TOLERANCE
 from utils.data.coreset import Coreset
 
 _NEIGHBOURS = 10

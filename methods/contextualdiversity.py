@@ -9,6 +9,7 @@ from torch import Tensor
 from methods.base import Context, Evidence, Method
 from methods.features import Features
 from methods.kcentergreedy import farthest_first, first_centre
+from nets.last_layer import probabilities
 from utils.data.coreset import Coreset
 from utils.threads import small_steps
 
@@ -37,7 +38,7 @@ class ContextualDiversity(Method):
 
 def clamped_probabilities(features: Features) -> Tensor:
     """Softmax outputs, none below 1e-12, float64 [n, C]."""
-    return features.probabilities().clamp(min=_FLOOR)
+    return probabilities(features.logits).clamp(min=_FLOOR)
 
 
 def symmetric_divergence(a: Tensor, b: Tensor, log_a: Tensor, log_b: Tensor) -> Tensor:

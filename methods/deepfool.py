@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from methods.base import Context, Evidence, Method, Need, highest
-from utils.data.batches import Batch
 from utils.data.coreset import Coreset
+
+if TYPE_CHECKING:
+    from utils.data.batches import Batch
 
 _STEPS = 50
 _OVERSHOOT = 0.02

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method
 from methods.features import Features
-from methods.gradients import Gradients
 from methods.greedy.optimizers import greedy_flag
 from methods.tie_breaking import first_highest
+from nets.last_layer import Gradients, augment, residuals
 from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 from utils.flags import flag, number
@@ -56,7 +56,7 @@ class Glister(Method):
 
     def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
         features, held_out = self.features_of(evidence), evidence.validation
-        gradients = Gradients.of(features)
+        gradients = features.gradients()
         validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features)
         with small_steps(gradients.augmented.numel()):
             return self._pursue(gradients, validation, budget, context.seed)
@@ -90,13 +90,13 @@ class ValidationLoss:
     """The mean cross-entropy of validation samples at a last layer that moves, seen through their logits."""
 
     def __init__(self, features: Features) -> None:
-        self.embeddings, self.labels = features.embeddings, features.labels
-        self.augmented = features.augmented()  # [m, d + 1]
+        self.labels = features.labels
+        self.augmented = augment(features.embeddings)  # [m, d + 1]
         self.logits = features.logits.double()  # [m, C]
 
     def gradient(self) -> Tensor:
         """Its gradient where the last layer is, [C, d + 1]."""
-        return Gradients(Features(self.embeddings, self.logits, self.labels).residuals(), self.augmented).mean()
+        return Gradients(residuals(self.logits, self.labels), self.augmented).mean()
 
     def step(self, residual: Tensor, augmented: Tensor, eta: float) -> None:
         """Move the last layer by −η · residual ⊗ augmented ([C] and [d + 1])."""

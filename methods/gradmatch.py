@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 import torch
 from torch import Tensor
 
 from methods.base import Context, Evidence, Method
-from methods.gradients import Gradients
 from methods.tie_breaking import first_highest
+from nets.last_layer import Gradients
 from utils.data.coreset import Coreset
 from utils.threads import small_steps
 
@@ -41,9 +40,9 @@ class GradMatch(Method):
         return False  # the picks are, their weights are not
 
     def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        gradients = Gradients.of(self.features_of(evidence))
+        gradients = self.features_of(evidence).gradients()
         held_out = evidence.validation
-        target = Gradients.of(held_out).mean() if held_out is not None and len(held_out) else gradients.mean()
+        target = held_out.gradients().mean() if held_out is not None and len(held_out) else gradients.mean()
         with small_steps(gradients.augmented.numel()):
             pursuit = matching_pursuit(gradients, target, budget, _RIDGE)
         return Coreset(pursuit.picks, weights=training_weights(pursuit.non_negative(), len(gradients)))
@@ -69,8 +68,10 @@ class Pursuit:
 
     def non_negative(self) -> np.ndarray:
         """The same under w ≥ 0, which is min ‖Lᵀ w − L⁻¹ c‖; float64 [k]."""
+        from scipy.optimize import nnls  # here, because importing it takes a quarter of a second
+
         factor, projection = self.factor.T.cpu().numpy(), self.projection.cpu().numpy()
-        return scipy.optimize.nnls(factor, projection, maxiter=_ITERATIONS * len(projection))[0]
+        return nnls(factor, projection, maxiter=_ITERATIONS * len(projection))[0]
 
 
 def matching_pursuit(gradients: Gradients, target: Tensor, budget: int, ridge: float) -> Pursuit:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method, Need, highest
 from methods.features import Features
+from nets.last_layer import gradient_norms
 from utils.data.coreset import Coreset
 
 
@@ -32,7 +33,7 @@ def mean_gradient_norms(repeats: Iterable[Features]) -> Tensor:
     total: Tensor | None = None
     count = 0
     for features in repeats:
-        norms = features.gradient_norms()
+        norms = gradient_norms(features.embeddings, features.logits, features.labels)
         total = norms if total is None else total + norms
         count += 1
     if total is None:

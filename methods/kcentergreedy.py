@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Context, Evidence
-from methods.pretrained import EmbeddingMethod
+from methods.embedding_method import EmbeddingMethod
 from methods.tie_breaking import first_highest
 from utils.data.coreset import Coreset
 from utils.seeding import generator

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.greedy.set_functions import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
+RELATIVE_TOLERANCE = 1e-9  # of the values compared
+ABSOLUTE_TOLERANCE = 1e-12  # of the sums that the values compared are differences of
 
 
 def first_highest(values: Tensor, scale: Tensor | float = 0.0) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from methods.base import Context, Evidence, Method, highest
 from methods.features import Features
+from nets.last_layer import probabilities
 from utils.data.coreset import Coreset
 from utils.errors import choose
 from utils.flags import OneOf, flag
@@ -16,7 +17,7 @@ from utils.flags import OneOf, flag
 
 def least_confidence(features: Features) -> Tensor:
     """1 − max_c p_c as the sum of the others, which keeps its digits where the largest is near one; [n]."""
-    return features.probabilities().sort(dim=1).values[:, :-1].sum(dim=1)
+    return probabilities(features.logits).sort(dim=1).values[:, :-1].sum(dim=1)
 
 
 def entropy(features: Features) -> Tensor:
@@ -27,7 +28,7 @@ def entropy(features: Features) -> Tensor:
 
 def margin(features: Features) -> Tensor:
     """1 − (the largest p_c − the second largest), likewise without taking anything from one; [n]."""
-    second = features.probabilities().sort(dim=1).values[:, -2:-1].sum(dim=1)  # 0 where there is one class
+    second = probabilities(features.logits).sort(dim=1).values[:, -2:-1].sum(dim=1)  # 0 where there is one class
     return least_confidence(features) + second
 
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from methods.features import Features, curvature_coordinates, refuse_overflow
+from methods.features import Features
 from methods.greedy.manhattan import add_manhattan
+from nets.last_layer import augment, hessian_coordinates, probabilities, refuse_overflow, residuals
 from utils.tensor_memory import Scratch
 
 _CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
@@ -121,7 +122,8 @@ class GradientDistance(OuterDistance):
     """‖g_i − g_j‖₂ of the per-sample last-layer gradients g = (p − y) ⊗ ẑ."""
 
     def __init__(self, features: Features) -> None:
-        super().__init__(features.residuals(), features.augmented(), features.embeddings.dtype)
+        z = features.embeddings
+        super().__init__(residuals(features.logits, features.labels), augment(z), z.dtype)
 
 
 class CurvatureDistance(GradientDistance):
@@ -132,7 +134,7 @@ class CurvatureDistance(GradientDistance):
 
     def __init__(self, features: Features, eps: float, num_dims: int) -> None:
         super().__init__(features)
-        h = eps * curvature_coordinates(features, num_dims)  # [n, K]
+        h = eps * hessian_coordinates(features.embeddings, features.logits, num_dims)  # [n, K]
         self.rounding += _ROUNDING / 100 * float(h.sum())  # no cancellation in these
         h = h.to(self.dtype)
         refuse_overflow(h)
@@ -164,8 +166,8 @@ class AdaCoreDistance(OuterDistance):
     """
 
     def __init__(self, features: Features, damping: float = 1e-2) -> None:
-        p, v = features.probabilities(), features.augmented()
-        left = features.residuals() / (p * (1 - p) + damping)
+        p, v = probabilities(features.logits), augment(features.embeddings)
+        left = residuals(features.logits, features.labels) / (p * (1 - p) + damping)
         super().__init__(left, v / (v.square() + damping), features.embeddings.dtype)
 
 
@@ -177,7 +179,7 @@ class CosineDistance(Distance):
     def __init__(self, features: Features) -> None:
         n, z = len(features), features.embeddings
         super().__init__(n, z.dtype, z.device, _ROUNDING * n)
-        self.left, self.right = directions(features.residuals()), directions(features.augmented())
+        self.left, self.right = directions(residuals(features.logits, features.labels)), directions(augment(z))
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
         cosine, _ = products_of_factors(self.left, self.right, rows, columns, scratch)

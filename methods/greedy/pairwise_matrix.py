@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.features import refuse_overflow
 from methods.greedy.distances import Distance
+from nets.last_layer import refuse_overflow
 from utils.memory import free_memory
 from utils.tensor_memory import Scratch, empty
 

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.greedy.row_cache import RowsOnDemand
+from methods.tie_breaking import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 
-RELATIVE_TOLERANCE = 1e-9
-ABSOLUTE_TOLERANCE = 1e-12
 _LEAST_VARIANCE = 1e-12  # of the largest
 
 

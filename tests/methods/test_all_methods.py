@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods import METHODS, select_coreset
 from methods.base import Need
+from nets.last_layer import augment, probabilities
 from utils.errors import UserError
 
 SCORED = [name for name, method in METHODS.items() if method.need in (Need.FORGETTING, Need.REPEATS, Need.PIXELS)]
@@ -245,7 +246,7 @@ def test_the_gradients_of_all_samples_are_never_built(name):
 def dense_similarities(given, eps, num_dims):
     """Each kernel between all samples, from gradients and Hessian diagonals written out in full."""
     gradients = given.dense_gradients().flatten(1).numpy()
-    p, augmented = given.features.probabilities().numpy(), given.features.augmented().numpy()
+    p, augmented = probabilities(given.features.logits).numpy(), augment(given.features.embeddings).numpy()
     curvatures = ((p * (1 - p))[:, :, None] * augmented[:, None] ** 2).reshape(len(p), -1)
     kept = curvatures[:, np.argsort(-curvatures.var(axis=0))[:num_dims]]
     away = {

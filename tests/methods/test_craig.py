@@ -6,6 +6,7 @@ from method_problems import context, evidence, one_class, problem
 from methods import select_coreset
 from methods.craig import Craig
 from methods.features import Features
+from nets.last_layer import probabilities
 from utils.errors import UserError
 
 
@@ -46,7 +47,7 @@ def test_fault_weights_are_cluster_sizes_and_not_one_more(balance):
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
-    twice = Features.of(given.features.embeddings, given.features.probabilities(), given.features.labels)
+    twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
     once, faulty = (Craig().pick(evidence(each), 8, context()).indices.tolist() for each in (given.features, twice))
     assert once == literal(given.dense_gradients().flatten(1), 8)[0]
     assert once != faulty

@@ -8,8 +8,8 @@ from sklearn.linear_model import orthogonal_mp_gram
 from methods import select_coreset
 from methods.base import Evidence
 from methods.features import Features
-from methods.gradients import Gradients
 from methods.gradmatch import GradMatch, matching_pursuit, training_weights
+from nets.last_layer import probabilities
 
 
 def literal(atoms, target, budget, ridge):
@@ -37,7 +37,7 @@ def test_against_a_literal_pursuit_of_dense_gradients(seed, scale):
     features = one_class(given.features)
     atoms = dense(given, features)
     picked, weights, non_negative = literal(atoms, atoms.mean(axis=0), 8, ridge=1.0)
-    gradients = Gradients.of(features)
+    gradients = features.gradients()
     pursuit = matching_pursuit(gradients, gradients.mean(), 8, ridge=1.0)
     assert pursuit.picks.tolist() == picked
     np.testing.assert_allclose(pursuit.weights(), weights, rtol=1e-7, atol=1e-12)
@@ -50,7 +50,7 @@ def test_against_scikit_learns_pursuit_where_there_is_no_ridge(seed):
     atoms = dense(given)
     target = atoms.mean(axis=0)
     coefficients = orthogonal_mp_gram(atoms @ atoms.T, atoms @ target, n_nonzero_coefs=6)
-    gradients = Gradients.of(given.features)
+    gradients = given.features.gradients()
     pursuit = matching_pursuit(gradients, gradients.mean(), 6, ridge=0.0)
     assert sorted(pursuit.picks) == np.flatnonzero(coefficients).tolist()
     np.testing.assert_allclose(pursuit.weights(), coefficients[pursuit.picks])
@@ -88,7 +88,7 @@ def test_weights_that_are_all_zero_become_equal():
 def test_the_ridge_is_one():
     """One sample of gradient g, matched to itself: w = ‖g‖² / (‖g‖² + 1)."""
     given = problem(n=6)
-    gradients = Gradients.of(given.features.subset(torch.tensor([3])))
+    gradients = given.features.subset(torch.tensor([3])).gradients()
     squared = float(gradients.squared_norms()[0])
     pursuit = matching_pursuit(gradients, gradients.mean(), 1, ridge=1.0)
     assert pursuit.non_negative()[0] == pytest.approx(squared / (squared + 1))
@@ -136,7 +136,7 @@ def test_a_class_without_validation_samples_is_matched_to_its_own_mean():
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
-    twice = Features.of(given.features.embeddings, given.features.probabilities(), given.features.labels)
+    twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
     once, faulty = (GradMatch().pick(evidence(each), 8, context()).indices.tolist() for each in (given.features, twice))
     atoms = dense(given)
     assert once == literal(atoms, atoms.mean(axis=0), 8, ridge=1.0)[0]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from methods.pretrained import pretrained_embeddings
+from nets.pretrained import pretrained_embeddings
 from utils.data.batches import Batch
 from utils.errors import UserError
 

@@ -1,56 +1,28 @@
-"""Embeddings by a network that was trained on ImageNet, in the proxy's place."""
+"""Embeddings by a network that was trained on ImageNet."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.base import Evidence, Method, Need
-from utils.data.batches import Batch
 from utils.errors import UserError
-from utils.flags import switch
+
+if TYPE_CHECKING:
+    from utils.data.batches import Batch
 
 _SIZE = 224
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
-@dataclass(frozen=True)
-class EmbeddingMethod(Method):
-    """A method that measures distances between embeddings, the proxy's or pretrained ones.
-
-    Attributes:
-        pretrained: measure by the embeddings of torchvision's ResNet18, trained on ImageNet (needs pixels).
-    """
-
-    pretrained: bool = switch("--pretrained", "kCenterGreedy, Cal: measure by an ImageNet network instead of the proxy")
-
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        if not self.pretrained:
-            return (self.need,)
-        return (Need.PRETRAINED,) if self.embeddings_only else (self.need, Need.PRETRAINED)
-
-    def embeddings_of(self, evidence: Evidence) -> Tensor:
-        """The embeddings asked for, floating [n, d], or UserError that says what is missing."""
-        if not self.pretrained:
-            return self.features_of(evidence).embeddings
-        if evidence.pretrained is None:
-            raise UserError(
-                f"pretrained takes pixels, which a library call does not have: run main.py --selection "
-                f"{type(self).__name__} --pretrained true, or pass those embeddings as embeddings="
-            )
-        return evidence.pretrained
-
-
 def pretrained_embeddings(
     batches: Iterable[Batch], mean: Sequence[float], std: Sequence[float], device: torch.device
 ) -> Tensor:
-    """What torchvision's ResNet18 makes of images before its last layer, float32 [n, 512] on ``device``.
+    """Return what torchvision's ResNet18 makes of images before its last layer, float32 [n, 512] on ``device``.
 
     Images are brought to what it was trained on: three channels, 224 × 224, ImageNet's mean and standard deviation.
 
@@ -72,7 +44,7 @@ def pretrained_embeddings(
 
 
 def _resnet18() -> nn.Module:
-    """ResNet18 with ImageNet weights and without its last layer, in evaluation mode."""
+    """Return ResNet18 with ImageNet weights and without its last layer, in evaluation mode."""
     from torchvision import models  # here, because importing it takes seconds
 
     weights = models.ResNet18_Weights.DEFAULT

@@ -1,0 +1,39 @@
+"""Methods that measure distances between embeddings, by the proxy or by a network trained on ImageNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from methods.base import Evidence, Method, Need
+from utils.errors import UserError
+from utils.flags import switch
+
+
+@dataclass(frozen=True)
+class EmbeddingMethod(Method):
+    """A method that measures distances between embeddings, the proxy's or pretrained ones.
+
+    Attributes:
+        pretrained: measure by the embeddings of torchvision's ResNet18, trained on ImageNet (needs pixels).
+    """
+
+    pretrained: bool = switch("--pretrained", "kCenterGreedy, Cal: measure by an ImageNet network instead of the proxy")
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        if not self.pretrained:
+            return (self.need,)
+        return (Need.PRETRAINED,) if self.embeddings_only else (self.need, Need.PRETRAINED)
+
+    def embeddings_of(self, evidence: Evidence) -> Tensor:
+        """The embeddings asked for, floating [n, d], or UserError that says what is missing."""
+        if not self.pretrained:
+            return self.features_of(evidence).embeddings
+        if evidence.pretrained is None:
+            raise UserError(
+                f"pretrained takes pixels, which a library call does not have: run main.py --selection "
+                f"{type(self).__name__} --pretrained true, or pass those embeddings as embeddings="
+            )
+        return evidence.pretrained
