@@ -16,7 +16,7 @@ import torch
 from benchmarks.measure import measured, peak, resident, table
 from benchmarks.settings import EPS, NUM_DIMS
 from benchmarks.shapes import imagenet
-from methods.base import Context, Evidence
+from methods.base import PickSettings, SelectionInputs
 from methods.features import Features
 from methods.greedy.optimizers import GREEDIES
 from methods.greedy.pairwise_matrix import PairwiseMatrix
@@ -48,7 +48,7 @@ def imagenet_shape() -> Iterator[str]:
 
 
 def _select(features: Features) -> int:
-    return len(select(PhasedLCMat(eps=EPS, num_dims=NUM_DIMS), Evidence(features.labels, features), _FRACTION))
+    return len(select(PhasedLCMat(eps=EPS, num_dims=NUM_DIMS), SelectionInputs(features.labels, features), _FRACTION))
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class PhasedLCMat(LCMat):
     seconds: ClassVar[dict[str, float]] = defaultdict(float)
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         with self._phase("gradients and curvatures"):
-            distance = self.distance(self.features_of(evidence))
+            distance = self.distance(self.features_of(inputs))
         with self._phase("distances"):
-            matrix = PairwiseMatrix(distance, context.memory_budget)
+            matrix = PairwiseMatrix(distance, settings.memory_budget)
         with self._phase("greedy"):
-            return GREEDIES[self.greedy](self.set_function(matrix), budget, context.seed)
+            return GREEDIES[self.greedy](self.set_function(matrix), budget, settings.seed)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

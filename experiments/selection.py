@@ -77,7 +77,7 @@ class Selection:
         for fraction in self.fractions:
             budgets_for(labels, fraction, self.config.balance)
         held_out = self.data.held_out
-        evidence = gather(
+        inputs = gather(
             method,
             labels.to(self.machine.device),
             features=self._pool_features,
@@ -90,7 +90,7 @@ class Selection:
         with self._timed("selection"):
             coresets = select_fractions(
                 method,
-                evidence,
+                inputs,
                 self.fractions,
                 balance=self.config.balance,
                 seed=self.run.seed,

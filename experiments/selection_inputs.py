@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
-from methods.base import Evidence, Method, Need
+from methods.base import Method, Need, SelectionInputs
 from methods.features import Features, as_scores
 from methods.grand import mean_gradient_norms
 
@@ -21,8 +21,8 @@ def gather(
     perturbations: Callable[[], Tensor],
     pretrained: Callable[[], Tensor] | None = None,
     validation: Callable[[], Features] | None = None,
-) -> Evidence:
-    """Return the evidence for ``method``; of the callables, only those are called whose result it needs.
+) -> SelectionInputs:
+    """Return the inputs for ``method``; of the callables, only those are called whose result it needs.
 
     Args:
         labels: int64 [n].
@@ -39,7 +39,7 @@ def gather(
         Need.PIXELS: perturbations,
     }
     scores = [as_scores(scored[need](), len(labels)).to(labels.device) for need in method.needs if need in scored]
-    return Evidence(
+    return SelectionInputs(
         labels,
         features() if Need.FEATURES in method.needs else None,
         validation() if validation is not None and method.takes_validation else None,

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from methods.adacore import AdaCore
-from methods.base import Evidence, Method
+from methods.base import Method, SelectionInputs
 from methods.cal import Cal
 from methods.contextualdiversity import ContextualDiversity
 from methods.craig import Craig
@@ -121,8 +121,8 @@ def select_coreset(
         features.check_alike(held_out)
     y = as_labels(labels) if features is None else features.labels
     ranked_by = None if scores is None else as_scores(scores, len(y))
-    evidence = Evidence(y, features, held_out, ranked_by)
-    return select(chosen, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget)
+    inputs = SelectionInputs(y, features, held_out, ranked_by)
+    return select(chosen, inputs, fraction, balance=balance, seed=seed, memory_budget=memory_budget)
 
 
 def _check_rest(balance: Any, seed: Any, memory_budget: Any, validation: Any) -> None:

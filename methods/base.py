@@ -33,7 +33,7 @@ class Need(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SelectionInputs:
     """What is known of the n samples to select from, and of the validation samples where there are any.
 
     Attributes:
@@ -53,12 +53,12 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def subset(self, indices: Tensor, label: int | None = None) -> Evidence:
-        """The evidence of the samples at ``indices`` (int64 [m]); validation samples of ``label`` if it is given."""
+    def subset(self, indices: Tensor, label: int | None = None) -> SelectionInputs:
+        """The inputs of the samples at ``indices`` (int64 [m]); validation samples of ``label`` if it is given."""
         held_out = self.validation
         if held_out is not None and label is not None:
             held_out = held_out.subset((held_out.labels == label).nonzero()[:, 0])
-        return Evidence(
+        return SelectionInputs(
             self.labels[indices],
             None if self.features is None else self.features.subset(indices),
             held_out,
@@ -68,14 +68,14 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Context:
+class PickSettings:
     """How one pick is made: the seed of its random choices, where it computes, the bytes that it may take."""
 
     seed: int
     device: torch.device
     memory_budget: int | None = None
 
-    def with_seed(self, seed: int) -> Context:
+    def with_seed(self, seed: int) -> PickSettings:
         """The same with another seed."""
         return replace(self, seed=seed)
 
@@ -115,29 +115,29 @@ class Method(ABC):
         return True
 
     @abstractmethod
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        """Return ``budget`` of the ``len(evidence)`` samples, numbered from 0, in the order picked."""
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Return ``budget`` of the ``len(inputs)`` samples, numbered from 0, in the order picked."""
 
     def pick_classes(
-        self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
+        self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
     ) -> list[Coreset]:
         """One ``pick`` a class, each class made when its turn comes; a method that batches them overrides this."""
-        return [self.pick(*each) for each in zip(classes, budgets, contexts, strict=True)]
+        return [self.pick(*each) for each in zip(classes, budgets, settings, strict=True)]
 
-    def features_of(self, evidence: Evidence) -> Features:
+    def features_of(self, inputs: SelectionInputs) -> Features:
         """The features, or UserError that says what is missing."""
-        if evidence.features is None:
+        if inputs.features is None:
             raise UserError(f"{type(self).__name__} needs {self.need.value}; none were given")
-        return evidence.features
+        return inputs.features
 
-    def scores_of(self, evidence: Evidence) -> Tensor:
+    def scores_of(self, inputs: SelectionInputs) -> Tensor:
         """The scores, or UserError that says what is missing."""
-        if evidence.scores is None:
+        if inputs.scores is None:
             raise UserError(
                 f"{type(self).__name__} needs {self.need.value}, which a library call cannot compute: "
                 f"run main.py --selection {type(self).__name__}, or pass scores="
             )
-        return evidence.scores
+        return inputs.scores
 
 
 def highest(scores: Tensor, budget: int) -> Coreset:

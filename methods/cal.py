@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Context, Evidence, highest
+from methods.base import PickSettings, SelectionInputs, highest
 from methods.contextualdiversity import clamped_probabilities, symmetric_divergence
 from methods.embedding_method import EmbeddingMethod
 from methods.greedy.distances import OuterDistance
@@ -30,9 +30,9 @@ class Cal(EmbeddingMethod):
 
     source = "Margatina et al., Active Learning by Acquiring Contrastive Examples, EMNLP 2021"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        features = self.features_of(evidence)
-        z = self.embeddings_of(evidence).double().to(features.logits.device)
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        features = self.features_of(inputs)
+        z = self.embeddings_of(inputs).double().to(features.logits.device)
         p = clamped_probabilities(features)  # [n, C]
         log_p = p.log()
 
@@ -41,7 +41,7 @@ class Cal(EmbeddingMethod):
             away = symmetric_divergence(p[band][:, None], p[near], log_p[band][:, None], log_p[near])  # [r, 10]
             return away.sum(dim=1) / max(near.shape[1], 1)  # a sample alone has no neighbours, and scores 0
 
-        rows = int(allowance(context.memory_budget, z.device) // (_COPIES * 8 * len(z)))
+        rows = int(allowance(settings.memory_budget, z.device) // (_COPIES * 8 * len(z)))
         bands = torch.arange(len(z), device=z.device).split(max(1, min(rows, _ROWS_AT_ONCE)))
         distance = OuterDistance(torch.ones_like(z[:, :1]), z - z.mean(dim=0), z.dtype)
         return highest(torch.cat([contrast(band) for band in bands]), budget)

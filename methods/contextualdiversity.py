@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
 from methods.kcentergreedy import farthest_first, first_centre
 from nets.last_layer import probabilities
@@ -25,15 +25,15 @@ class ContextualDiversity(Method):
 
     source = "Agarwal et al., Contextual Diversity for Active Learning, ECCV 2020"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        p = clamped_probabilities(self.features_of(evidence))  # [n, C]
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        p = clamped_probabilities(self.features_of(inputs))  # [n, C]
         log_p = p.log()
 
         def distances(centre: int) -> Tensor:
             return symmetric_divergence(p, p[centre], log_p, log_p[centre])  # [n]
 
         with small_steps(p.numel()):
-            return farthest_first(distances, first_centre(len(p), context.seed), budget)
+            return farthest_first(distances, first_centre(len(p), settings.seed), budget)
 
 
 def clamped_probabilities(features: Features) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from methods.base import Context, Evidence, Method, Need, highest
+from methods.base import Method, Need, PickSettings, SelectionInputs, highest
 from utils.data.coreset import Coreset
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class DeepFool(Method):
     )
     need = Need.PIXELS
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        return highest(-self.scores_of(evidence), budget)
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        return highest(-self.scores_of(inputs), budget)
 
 
 def perturbations(network: nn.Module, batches: Iterable[Batch]) -> Tensor:

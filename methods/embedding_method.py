@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Evidence, Method, Need
+from methods.base import Method, Need, SelectionInputs
 from utils.errors import UserError
 from utils.flags import switch
 
@@ -27,13 +27,13 @@ class EmbeddingMethod(Method):
             return (self.need,)
         return (Need.PRETRAINED,) if self.embeddings_only else (self.need, Need.PRETRAINED)
 
-    def embeddings_of(self, evidence: Evidence) -> Tensor:
+    def embeddings_of(self, inputs: SelectionInputs) -> Tensor:
         """The embeddings asked for, floating [n, d], or UserError that says what is missing."""
         if not self.pretrained:
-            return self.features_of(evidence).embeddings
-        if evidence.pretrained is None:
+            return self.features_of(inputs).embeddings
+        if inputs.pretrained is None:
             raise UserError(
                 f"pretrained takes pixels, which a library call does not have: run main.py --selection "
                 f"{type(self).__name__} --pretrained true, or pass those embeddings as embeddings="
             )
-        return evidence.pretrained
+        return inputs.pretrained

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from methods.base import Context, Evidence, Method, Need, highest
+from methods.base import Method, Need, PickSettings, SelectionInputs, highest
 from utils.data.coreset import Coreset
 
 
@@ -19,5 +19,5 @@ class Forgetting(Method):
     source = "Toneva et al., An Empirical Study of Example Forgetting during Deep Neural Network Learning, ICLR 2019"
     need = Need.FORGETTING
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        return highest(self.scores_of(evidence), budget)
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        return highest(self.scores_of(inputs), budget)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from methods.base import Context, Evidence, Method, Need
+from methods.base import Method, Need, PickSettings, SelectionInputs
 from utils.data.coreset import Coreset
 
 
@@ -18,5 +18,5 @@ class Full(Method):
     need = Need.NOTHING
     whole = True
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        return Coreset(np.arange(len(evidence)))
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        return Coreset(np.arange(len(inputs)))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
 from methods.greedy.optimizers import greedy_flag
 from methods.tie_breaking import first_highest
@@ -54,12 +54,12 @@ class Glister(Method):
     def nested(self) -> bool:
         return self.greedy != "StochasticGreedy"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        features, held_out = self.features_of(evidence), evidence.validation
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        features, held_out = self.features_of(inputs), inputs.validation
         gradients = features.gradients()
         validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features)
         with small_steps(gradients.augmented.numel()):
-            return self._pursue(gradients, validation, budget, context.seed)
+            return self._pursue(gradients, validation, budget, settings.seed)
 
     def _pursue(self, gradients: Gradients, validation: ValidationLoss, budget: int, seed: int) -> Coreset:
         largest = gradients.squared_norms().max().sqrt()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.tie_breaking import first_highest
 from nets.last_layer import Gradients
 from utils.data.coreset import Coreset
@@ -39,9 +39,9 @@ class GradMatch(Method):
     def nested(self) -> bool:
         return False  # the picks are, their weights are not
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        gradients = self.features_of(evidence).gradients()
-        held_out = evidence.validation
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        gradients = self.features_of(inputs).gradients()
+        held_out = inputs.validation
         target = held_out.gradients().mean() if held_out is not None and len(held_out) else gradients.mean()
         with small_steps(gradients.augmented.numel()):
             pursuit = matching_pursuit(gradients, target, budget, _RIDGE)

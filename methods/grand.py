@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Context, Evidence, Method, Need, highest
+from methods.base import Method, Need, PickSettings, SelectionInputs, highest
 from methods.features import Features
 from nets.last_layer import gradient_norms
 from utils.data.coreset import Coreset
@@ -20,8 +20,8 @@ class GraNd(Method):
     source = "Paul et al., Deep Learning on a Data Diet: Finding Important Examples Early in Training, NeurIPS 2021"
     need = Need.REPEATS
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        return highest(self.scores_of(evidence), budget)
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        return highest(self.scores_of(inputs), budget)
 
 
 def mean_gradient_norms(repeats: Iterable[Features]) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.tie_breaking import first_highest
 from utils.data.coreset import Coreset
 from utils.threads import small_steps
@@ -22,8 +22,8 @@ class Herding(Method):
 
     source = "Welling, Herding dynamical weights to learn, ICML 2009"
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        z = self.features_of(evidence).embeddings.double()
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        z = self.features_of(inputs).embeddings.double()
         centred = z - z.mean(dim=0)  # [n, d]
         squares = centred.square().sum(dim=1)  # [n]
         largest = squares.max()

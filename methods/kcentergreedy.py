@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.base import Context, Evidence
+from methods.base import PickSettings, SelectionInputs
 from methods.embedding_method import EmbeddingMethod
 from methods.tie_breaking import first_highest
 from utils.data.coreset import Coreset
@@ -24,14 +24,14 @@ class KCenterGreedy(EmbeddingMethod):
     source = "Sener & Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach, ICLR 2018"
     embeddings_only = True
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        z = self.embeddings_of(evidence).double()  # [n, d]
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        z = self.embeddings_of(inputs).double()  # [n, d]
 
         def distances(centre: int) -> Tensor:
             return torch.cdist(z[centre, None], z, compute_mode="donot_use_mm_for_euclid_dist")[0]  # [n]
 
         with small_steps(z.numel()):
-            return farthest_first(distances, first_centre(len(z), context.seed), budget)
+            return farthest_first(distances, first_centre(len(z), settings.seed), budget)
 
 
 def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) -> Coreset:

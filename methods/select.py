@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 from torch import Tensor
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from utils.data.coreset import Coreset
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
@@ -57,7 +57,7 @@ def smallest_fraction(size: int) -> float:
 
 def select(
     method: Method,
-    evidence: Evidence,
+    inputs: SelectionInputs,
     fraction: float,
     *,
     balance: bool = True,
@@ -65,24 +65,24 @@ def select(
     memory_budget: int | None = None,
     world: World = SINGLE_PROCESS,
 ) -> Coreset:
-    """The coreset of ``fraction`` of the samples in ``evidence``; balanced, class after class.
+    """The coreset of ``fraction`` of the samples in ``inputs``; balanced, class after class.
 
     Args:
         world: the ranks that share the classes out; what is not balanced the first one selects.
     """
-    budgets = budgets_for(evidence.labels, fraction, balance)
-    device = evidence.labels.device if evidence.features is None else evidence.features.embeddings.device
-    context = Context(seed, device, memory_budget)
+    budgets = budgets_for(inputs.labels, fraction, balance)
+    device = inputs.labels.device if inputs.features is None else inputs.features.embeddings.device
+    settings = PickSettings(seed, device, memory_budget)
     if not balance:
-        return world.on_rank_zero(method.pick, evidence, budgets[-1], context)
-    counts = evidence.labels.unique(return_counts=True)[1].tolist()
-    members = dict(zip(budgets, evidence.labels.argsort(stable=True).split(counts), strict=True))
+        return world.on_rank_zero(method.pick, inputs, budgets[-1], settings)
+    counts = inputs.labels.unique(return_counts=True)[1].tolist()
+    members = dict(zip(budgets, inputs.labels.argsort(stable=True).split(counts), strict=True))
     labels = list(budgets)
     mine = [labels[place] for place in world.shard_by_size([len(members[label]) for label in labels])]
     picks = method.pick_classes(
-        (evidence.subset(members[label], label) for label in mine),
+        (inputs.subset(members[label], label) for label in mine),
         [budgets[label] for label in mine],
-        [context.with_seed(derive_seed(seed, "class", label)) for label in mine],
+        [settings.with_seed(derive_seed(seed, "class", label)) for label in mine],
     )
     picks_of: dict[int, Coreset] = {}
     for part in world.all_gather_object(dict(zip(mine, picks, strict=True))):
@@ -92,7 +92,7 @@ def select(
 
 def select_fractions(
     method: Method,
-    evidence: Evidence,
+    inputs: SelectionInputs,
     fractions: Sequence[float],
     *,
     balance: bool = True,
@@ -103,12 +103,12 @@ def select_fractions(
     """The coreset of each fraction; one selection serves them all where the method's picks are nested."""
 
     def of(fraction: float) -> Coreset:
-        return select(method, evidence, fraction, balance=balance, seed=seed, memory_budget=memory_budget, world=world)
+        return select(method, inputs, fraction, balance=balance, seed=seed, memory_budget=memory_budget, world=world)
 
     if not method.nested:
         return {fraction: of(fraction) for fraction in fractions}
     largest = of(max(fractions))
-    return {fraction: prefix(largest, evidence.labels, fraction, balance) for fraction in fractions}
+    return {fraction: prefix(largest, inputs.labels, fraction, balance) for fraction in fractions}
 
 
 def prefix(coreset: Coreset, labels: Tensor, fraction: float, balance: bool) -> Coreset:

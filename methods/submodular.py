@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
-from methods.greedy.class_batches import facility_location_of_classes
-from methods.greedy.class_threads import pick_side_by_side
+from methods.greedy.class_batches import batched_facility_location
+from methods.greedy.class_threads import pick_in_threads
 from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy.optimizers import GREEDIES, greedy_flag
 from methods.greedy.pairwise_matrix import PairwiseMatrix
@@ -52,23 +52,23 @@ class SetFunctionMethod(Method):
     def distance(self, features: Features) -> Distance:
         """The distance D between samples; their similarity is an offset less D."""
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        matrix = PairwiseMatrix(self.distance(self.features_of(evidence)), context.memory_budget)
-        picks = GREEDIES[self.greedy](self.set_function(matrix), budget, context.seed)
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        matrix = PairwiseMatrix(self.distance(self.features_of(inputs)), settings.memory_budget)
+        picks = GREEDIES[self.greedy](self.set_function(matrix), budget, settings.seed)
         return replace(picks, weights=cluster_sizes(matrix, picks)) if self.weighted else picks
 
     def pick_classes(
-        self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
+        self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
     ) -> list[Coreset]:
-        if not contexts:
+        if not settings:
             return []
-        device, room = contexts[0].device, contexts[0].memory_budget
+        device, room = settings[0].device, settings[0].memory_budget
         if device.type == "cpu":
-            return pick_side_by_side(self, classes, budgets, contexts)
+            return pick_in_threads(self, classes, budgets, settings)
         exact = self.set_function is FacilityLocation and self.greedy in _EXACT_GREEDIES
         if not exact or self.weighted:
-            return super().pick_classes(classes, budgets, contexts)
-        return facility_location_of_classes(
+            return super().pick_classes(classes, budgets, settings)
+        return batched_facility_location(
             (self.distance(self.features_of(each)) for each in classes), budgets, device, room
         )
 

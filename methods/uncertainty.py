@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Context, Evidence, Method, highest
+from methods.base import Method, PickSettings, SelectionInputs, highest
 from methods.features import Features
 from nets.last_layer import probabilities
 from utils.data.coreset import Coreset
@@ -59,5 +59,5 @@ class Uncertainty(Method):
     def __post_init__(self) -> None:
         object.__setattr__(self, "uncertainty", choose("uncertainty", self.uncertainty, UNCERTAINTIES))
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        return highest(UNCERTAINTIES[self.uncertainty](self.features_of(evidence)), budget)
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        return highest(UNCERTAINTIES[self.uncertainty](self.features_of(inputs)), budget)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from methods.base import Context, Evidence, Method, Need
+from methods.base import Method, Need, PickSettings, SelectionInputs
 from utils.data.coreset import Coreset
 
 
@@ -17,5 +17,5 @@ class Uniform(Method):
     source = "baseline"
     need = Need.NOTHING
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
-        return Coreset(np.random.default_rng(context.seed).permutation(len(evidence))[:budget])
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        return Coreset(np.random.default_rng(settings.seed).permutation(len(inputs))[:budget])

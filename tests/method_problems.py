@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.base import Context, Evidence
+from methods.base import PickSettings, SelectionInputs
 from methods.features import Features
 
 
@@ -52,14 +52,14 @@ def one_class(features: Features, label: int = 0) -> Features:
     return features.subset((features.labels == label).nonzero()[:, 0])
 
 
-def evidence(features: Features, validation: Features | None = None) -> Evidence:
-    """Evidence of features alone."""
-    return Evidence(features.labels, features, validation)
+def inputs(features: Features, validation: Features | None = None) -> SelectionInputs:
+    """Selection inputs of features alone."""
+    return SelectionInputs(features.labels, features, validation)
 
 
-def context(seed: int = 0, memory_budget: int | None = None) -> Context:
-    """A context on the CPU."""
-    return Context(seed, torch.device("cpu"), memory_budget)
+def on_cpu(seed: int = 0, memory_budget: int | None = None) -> PickSettings:
+    """Settings on the CPU."""
+    return PickSettings(seed, torch.device("cpu"), memory_budget)
 
 
 def indices(*values: int) -> np.ndarray:

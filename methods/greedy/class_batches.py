@@ -20,7 +20,7 @@ from utils.data.coreset import Coreset
 _COPIES = 3  # of a batch of matrices: itself, the minima of a pass, and the matrices it was stacked from
 
 
-def facility_location_of_classes(
+def batched_facility_location(
     distances: Iterable[Distance], budgets: Sequence[int], device: torch.device, memory_budget: int | None
 ) -> list[Coreset]:
     """The picks of naive greedy for every class, batched as far as ``memory_budget`` bytes allow.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.greedy.pairwise_matrix import allowance, roomy_bytes
 from utils.data.coreset import Coreset
 from utils.threads import at_most
@@ -17,8 +17,8 @@ from utils.threads import at_most
 _CURVATURE = 128  # values of a sample beside its embedding and logits
 
 
-def pick_side_by_side(
-    method: Method, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
+def pick_in_threads(
+    method: Method, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
 ) -> list[Coreset]:
     """One ``method.pick`` a class, each class made when its turn comes.
 
@@ -27,15 +27,15 @@ def pick_side_by_side(
     cores = torch.get_num_threads()
     workers = min(cores, len(budgets))
     if workers == 1:
-        return [method.pick(*each) for each in zip(classes, budgets, contexts, strict=True)]
-    room = allowance(contexts[0].memory_budget, contexts[0].device)
-    queue = _Queue(zip(classes, budgets, contexts, strict=True), room, workers)
+        return [method.pick(*each) for each in zip(classes, budgets, settings, strict=True)]
+    room = allowance(settings[0].memory_budget, settings[0].device)
+    queue = _Queue(zip(classes, budgets, settings, strict=True), room, workers)
     picks: dict[int, Coreset] = {}
 
     def work() -> None:
         while (job := queue.take()) is not None:
             try:
-                picks[job.position] = method.pick(job.evidence, job.budget, job.context)
+                picks[job.position] = method.pick(job.inputs, job.budget, job.settings)
             finally:
                 queue.give_back(job)
 
@@ -52,9 +52,9 @@ def pick_side_by_side(
 @dataclass(frozen=True, eq=False)
 class _Job:
     position: int
-    evidence: Evidence
+    inputs: SelectionInputs
     budget: int
-    context: Context
+    settings: PickSettings
     bytes: int
 
 
@@ -66,7 +66,7 @@ class _Queue:
         workers: how many share it.
     """
 
-    def __init__(self, classes: Iterable[tuple[Evidence, int, Context]], room: int, workers: int) -> None:
+    def __init__(self, classes: Iterable[tuple[SelectionInputs, int, PickSettings]], room: int, workers: int) -> None:
         self.classes, self.room, self.share = enumerate(classes), room, room // workers
         self.taken, self.open = 0, True
         self.turn, self.changed = threading.Lock(), threading.Condition()
@@ -77,16 +77,16 @@ class _Queue:
             following = next(self.classes, None)
             if following is None:
                 return None
-            position, (evidence, budget, context) = following
-            dtype = torch.float64 if evidence.features is None else evidence.features.embeddings.dtype
-            wanted = roomy_bytes(len(evidence), dtype) + _factor_bytes(evidence)
+            position, (inputs, budget, settings) = following
+            dtype = torch.float64 if inputs.features is None else inputs.features.embeddings.dtype
+            wanted = roomy_bytes(len(inputs), dtype) + _factor_bytes(inputs)
             needed = min(self.room, max(self.share, wanted))
             with self.changed:
                 self.changed.wait_for(lambda: not self.open or self.taken + needed <= self.room)
                 if not self.open:
                     return None
                 self.taken += needed
-            return _Job(position, evidence, budget, replace(context, memory_budget=needed), needed)
+            return _Job(position, inputs, budget, replace(settings, memory_budget=needed), needed)
 
     def give_back(self, job: _Job) -> None:
         """Free the memory of a class that is done."""
@@ -101,8 +101,8 @@ class _Queue:
             self.changed.notify_all()
 
 
-def _factor_bytes(evidence: Evidence) -> int:
+def _factor_bytes(inputs: SelectionInputs) -> int:
     """About what the factors of a class take in float64."""
-    if evidence.features is None:
+    if inputs.features is None:
         return 0
-    return 8 * len(evidence) * (evidence.features.embeddings.shape[1] + evidence.features.logits.shape[1] + _CURVATURE)
+    return 8 * len(inputs) * (inputs.features.embeddings.shape[1] + inputs.features.logits.shape[1] + _CURVATURE)

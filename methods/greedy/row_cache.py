@@ -1,18 +1,30 @@
-"""What facility location asks of a matrix too large to hold: rows when they are needed, what matters of them kept."""
+"""Facility location over a matrix too large to hold: rows are computed when needed, and their close pairs are kept.
+
+Once a few samples are picked, a candidate j can only improve on those samples i with D_ij below the distance to their
+nearest pick, a share of about one in |S|. These close pairs of a row that was computed make every later gain exact
+and cheap. As more is picked some become superfluous; they are dropped where memory runs short.
+"""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
-from methods.greedy.close_pairs import ClosePairs
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 
+_INDEX = torch.int32
+_SHRUNK = 0.95  # superfluous pairs are looked for again once Σ_i nearest_i has fallen to this share of itself
 
-class RowsOnDemand:
-    """Savings by candidates of ``matrix``; the close pairs of their rows are kept where there is room.
 
-    ``nearest`` [n] is everywhere the distance to the nearest of a growing set, and so never rises between calls.
+class RowCache:
+    """What each candidate would save in distance to the nearest pick, from rows computed once where memory allows.
+
+    ``nearest`` [n] is in every method the distance of each sample to its nearest pick. It never rises between calls.
+
+    Args:
+        matrix: distances D that are not held; its ``room`` bounds what is kept.
     """
 
     def __init__(self, matrix: PairwiseMatrix) -> None:
@@ -22,7 +34,7 @@ class RowsOnDemand:
         self.wasted = 0  # rows that could have been computed together with others in the same time
 
     def savings(self, candidates: Tensor, nearest: Tensor) -> Tensor:
-        """Σ_i max(0, nearest_i − D_ij) for each of ``candidates`` (int64 [m], m ≤ ``rows_at_once``), float64 [m]."""
+        """Return Σ_i max(0, nearest_i − D_ij) for ``candidates`` (int64 [m], m ≤ ``rows_at_once``), float64 [m]."""
         saved = torch.empty(len(candidates), dtype=torch.float64, device=nearest.device)
         known = self.pairs.known(candidates)  # [m]
         saved[known] = self.pairs.savings(candidates[known], nearest)
@@ -34,7 +46,10 @@ class RowsOnDemand:
         return saved
 
     def all_savings(self, nearest: Tensor) -> Tensor:
-        """The same of every sample, float64 [n]: at first each pair once, which keeps nothing, then row by row."""
+        """Return the savings of every sample, float64 [n].
+
+        The first call computes each pair once and keeps nothing; later ones go row by row and keep close pairs.
+        """
         if not self.every_pair_taken:
             self.every_pair_taken = True
             return self._total(nearest) - self.matrix.sums_of_minima(nearest)
@@ -42,7 +57,7 @@ class RowsOnDemand:
         return torch.cat([self.savings(part, nearest) for part in everyone.split(self.matrix.rows_at_once)])
 
     def lower(self, nearest: Tensor, candidate: int) -> Tensor:
-        """min(nearest_i, D_ij) for every i, [n]."""
+        """Return min(nearest_i, D_ij) of the ``candidate`` j for every i, [n]."""
         its = torch.tensor([candidate], device=nearest.device)
         if self.pairs.known(its):
             return self.pairs.lower(nearest, candidate)
@@ -51,7 +66,7 @@ class RowsOnDemand:
         return torch.minimum(nearest, row[0])
 
     def _complete_in_time(self, computed: int, nearest: Tensor) -> None:
-        """Compute all rows not known yet, once those computed few at a time have cost as much as these will."""
+        """Compute all rows not known yet, once rows computed few at a time have wasted as much time as that takes."""
         self.wasted += max(0, self.matrix.batch - computed)
         unknown = self.pairs.unknown()
         if self.wasted > len(unknown) > 0:
@@ -63,3 +78,103 @@ class RowsOnDemand:
     @staticmethod
     def _total(nearest: Tensor) -> Tensor:
         return nearest.sum(dtype=torch.float64)
+
+
+class ClosePairs:
+    """The pairs (i, j) with D_ij < nearest_i, for every candidate j whose row was computed, as they were at that time.
+
+    Args:
+        n: number of samples.
+        dtype: of the distances.
+        device: where they are.
+        room: bytes that the pairs may take.
+        rows_at_once: how many rows to go over at once in bounded memory.
+    """
+
+    def __init__(self, n: int, dtype: torch.dtype, device: torch.device, room: int, rows_at_once: int) -> None:
+        capacity = room // (dtype.itemsize + _INDEX.itemsize)
+        self.samples = torch.empty(capacity, dtype=_INDEX, device=device)  # i, the pairs of one row after another
+        self.distances = torch.empty(capacity, dtype=dtype, device=device)  # D_ij
+        self.starts = torch.zeros(n, dtype=torch.int64, device=device)  # where each candidate's pairs begin
+        self.lengths = torch.full((n,), -1, dtype=torch.int64, device=device)  # how many they are; −1: not known
+        self.filled, self.rows_at_once = 0, rows_at_once
+        self.reach = math.inf  # Σ_i nearest_i when superfluous pairs were last dropped
+
+    def known(self, candidates: Tensor) -> Tensor:
+        """Return whether the pairs of each of ``candidates`` (int64 [c]) are kept, bool [c]."""
+        return self.lengths[candidates] >= 0
+
+    def unknown(self) -> Tensor:
+        """Return the candidates whose pairs are not kept, int64 [c]."""
+        return (self.lengths < 0).nonzero()[:, 0]
+
+    def keep(self, candidates: Tensor, rows: Tensor, nearest: Tensor) -> bool:
+        """Keep the pairs of ``candidates`` below ``nearest``; return False if there is no room for them.
+
+        Args:
+            candidates: int64 [c].
+            rows: their distances, [c, n].
+            nearest: [n].
+        """
+        of, close = (rows < nearest).nonzero(as_tuple=True)  # [m] each
+        if self.filled and self.filled + len(close) > len(self.samples):
+            self._drop_superfluous(nearest)
+        if self.filled + len(close) > len(self.samples):
+            return False
+        place = slice(self.filled, self.filled + len(close))
+        self.samples[place], self.distances[place] = close.to(_INDEX), rows[of, close]
+        self._set(candidates, of.bincount(minlength=len(candidates)), self.filled)
+        self.filled = place.stop
+        return True
+
+    def savings(self, candidates: Tensor, nearest: Tensor) -> Tensor:
+        """Return Σ_i max(0, nearest_i − D_ij) for each of the known ``candidates`` (int64 [c]), float64 [c].
+
+        Args:
+            candidates: all of them known.
+            nearest: [n], nowhere above what it was when the pairs were kept.
+        """
+        lengths = self.lengths[candidates]
+        owner = self._owners(lengths)  # [p]
+        pair = torch.arange(len(owner), device=nearest.device)
+        pair += (self.starts[candidates] - lengths.cumsum(dim=0) + lengths)[owner]  # [p]
+        saved = nearest[self.samples[pair].long()].double() - self.distances[pair].double()  # [p]
+        return torch.zeros(len(candidates), dtype=torch.float64, device=nearest.device).index_add_(
+            0, owner, saved.clamp_(min=0)
+        )
+
+    def lower(self, nearest: Tensor, candidate: int) -> Tensor:
+        """Return min(nearest_i, D_ij) of the ``candidate`` j, which is known, for every i, [n]."""
+        its = slice(int(self.starts[candidate]), int(self.starts[candidate] + self.lengths[candidate]))
+        at = self.samples[its].long()
+        return nearest.index_put((at,), torch.minimum(nearest[at], self.distances[its]))
+
+    def _drop_superfluous(self, nearest: Tensor) -> None:
+        """Drop the pairs no longer below ``nearest``, if it has fallen enough since the last time."""
+        reach = float(nearest.sum(dtype=torch.float64))
+        if reach > _SHRUNK * self.reach:
+            return
+        self.reach = reach
+        present = (self.lengths > 0).nonzero()[:, 0]
+        filled = 0
+        for candidates in present[self.starts[present].argsort()].split(self.rows_at_once):
+            lengths = self.lengths[candidates]
+            first = int(self.starts[candidates[0]])
+            pairs = slice(first, first + int(lengths.sum()))
+            samples, distances = self.samples[pairs], self.distances[pairs]
+            needed = distances < nearest[samples.long()]
+            count = int(needed.sum())
+            place = slice(filled, filled + count)
+            self.samples[place], self.distances[place] = samples[needed], distances[needed]
+            self._set(candidates, self._owners(lengths)[needed].bincount(minlength=len(candidates)), filled)
+            filled = place.stop
+        self.filled = filled
+
+    def _set(self, candidates: Tensor, lengths: Tensor, start: int) -> None:
+        """Record that the pairs of ``candidates`` follow each other from ``start``."""
+        self.lengths[candidates] = lengths
+        self.starts[candidates] = start + lengths.cumsum(dim=0) - lengths
+
+    def _owners(self, lengths: Tensor) -> Tensor:
+        """Return the position in ``lengths`` that each pair belongs to, int64 [Σ lengths]."""
+        return torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.greedy.pairwise_matrix import PairwiseMatrix
-from methods.greedy.row_cache import RowsOnDemand
+from methods.greedy.row_cache import RowCache
 from methods.tie_breaking import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 
 _LEAST_VARIANCE = 1e-12  # of the largest
@@ -61,28 +61,28 @@ class FacilityLocation(SetFunction):
         self.tolerance = matrix.distance.rounding
         self.nearest: Tensor | None = None  # [n]
         self.total = self.n * self.offset  # Σ_i nearest_i
-        self.on_demand = RowsOnDemand(matrix) if matrix.held is None else None
+        self.cache = RowCache(matrix) if matrix.held is None else None
 
     def gains(self, candidates: Tensor) -> Tensor:
         if self.nearest is None:
             return self.total - self.matrix.sums[candidates]
-        if self.on_demand is not None:
-            return self.on_demand.savings(candidates, self.nearest)
+        if self.cache is not None:
+            return self.cache.savings(candidates, self.nearest)
         rows = self.matrix.rows(candidates)
         return self.total - self.matrix.sums_of(torch.minimum(rows, self.nearest, out=rows))
 
     def all_gains(self) -> Tensor:
         if self.nearest is None:
             return self.total - self.matrix.sums
-        if self.on_demand is not None:
-            return self.on_demand.all_savings(self.nearest)
+        if self.cache is not None:
+            return self.cache.all_savings(self.nearest)
         return self.total - self.matrix.sums_of_minima(self.nearest)
 
     def add(self, candidate: int) -> None:
         if self.nearest is None:
             self.nearest = self.matrix.row(candidate)
-        elif self.on_demand is not None:
-            self.nearest = self.on_demand.lower(self.nearest, candidate)
+        elif self.cache is not None:
+            self.nearest = self.cache.lower(self.nearest, candidate)
         else:
             self.nearest = torch.minimum(self.nearest, self.matrix.row(candidate))
         self.total = float(self.nearest.sum(dtype=torch.float64))

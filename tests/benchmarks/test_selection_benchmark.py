@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import dense, growth, imagenet, measure, settings, shapes
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.lcmat import LCMat
 from methods.select import select
 
@@ -41,7 +41,7 @@ def test_the_clock_changes_no_pick_and_counts_every_phase():
     timed = imagenet.PhasedLCMat(eps=settings.EPS, num_dims=settings.NUM_DIMS)
     plain = LCMat(eps=settings.EPS, num_dims=settings.NUM_DIMS)
     timed.seconds.clear()
-    picks = [select(method, Evidence(features.labels, features), 0.2).indices for method in (timed, plain)]
+    picks = [select(method, SelectionInputs(features.labels, features), 0.2).indices for method in (timed, plain)]
     np.testing.assert_array_equal(*picks)
     assert list(timed.seconds) == ["gradients and curvatures", "distances", "greedy"]
     assert min(timed.seconds.values()) > 0

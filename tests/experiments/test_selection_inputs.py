@@ -13,7 +13,7 @@ HELD_OUT = problem(n=5, seed=1).features
 
 
 def gathered(name, **options):
-    """The evidence for a method, and which of the callables were called for it."""
+    """The inputs for a method, and which of the callables were called for it."""
     called = []
 
     def source(name, value):
@@ -23,7 +23,7 @@ def gathered(name, **options):
 
         return compute
 
-    evidence = gather(
+    inputs = gather(
         make_method(name, **options),
         FEATURES.labels,
         features=source("features", FEATURES),
@@ -33,7 +33,7 @@ def gathered(name, **options):
         pretrained=source("pretrained", torch.zeros(12, 2)),
         validation=source("validation", HELD_OUT),
     )
-    return evidence, called
+    return inputs, called
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def gathered(name, **options):
     ],
 )
 def test_only_what_a_method_needs_is_computed(name, options, expected):
-    evidence, called = gathered(name, **options)
+    inputs, called = gathered(name, **options)
     assert sorted(called) == expected
-    assert (evidence.features is not None) == ("features" in expected)
-    assert (evidence.validation is not None) == ("validation" in expected)
-    assert (evidence.pretrained is not None) == ("pretrained" in expected)
-    assert (evidence.scores is not None) == bool({"forgetting", "repeats", "perturbations"} & set(expected))
+    assert (inputs.features is not None) == ("features" in expected)
+    assert (inputs.validation is not None) == ("validation" in expected)
+    assert (inputs.pretrained is not None) == ("pretrained" in expected)
+    assert (inputs.scores is not None) == bool({"forgetting", "repeats", "perturbations"} & set(expected))
 
 
 def test_scores_are_what_their_source_gave():
@@ -67,7 +67,7 @@ def test_scores_are_what_their_source_gave():
 
 
 def test_without_held_out_samples_there_is_no_validation():
-    evidence = gather(
+    inputs = gather(
         make_method("Glister"),
         FEATURES.labels,
         features=lambda: FEATURES,
@@ -75,7 +75,7 @@ def test_without_held_out_samples_there_is_no_validation():
         repeats=list,
         perturbations=lambda: torch.zeros(12),
     )
-    assert evidence.validation is None
+    assert inputs.validation is None
 
 
 def test_scores_of_another_length_are_refused():

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from method_problems import context, evidence, problem
+from method_problems import inputs, on_cpu, problem
 from scipy.special import rel_entr, softmax
 from sklearn.neighbors import NearestNeighbors
 
 from methods import select_coreset
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.cal import Cal, neighbours
 from methods.features import Features
 from methods.greedy.distances import OuterDistance
@@ -33,7 +33,7 @@ def neighbours_of(z, count):
 def test_against_scikit_learns_neighbours(seed):
     features = problem(n=40, seed=seed).features
     scores = literal_scores(features.embeddings.numpy(), features.logits.numpy())
-    picks = Cal().pick(evidence(features), 40, context())
+    picks = Cal().pick(inputs(features), 40, on_cpu())
     assert picks.indices.tolist() == np.argsort(-scores).tolist()
     np.testing.assert_allclose(picks.gains, np.sort(scores)[::-1])
 
@@ -44,7 +44,7 @@ def test_fault_the_most_contrastive_come_first():
     logits = torch.tensor([3.0, 0.0], dtype=torch.float64).repeat(12, 1)
     logits[7] = torch.tensor([0.0, 3.0])
     features = Features.of(z, logits, torch.zeros(12).long())
-    picks = Cal().pick(evidence(features), 1, context())
+    picks = Cal().pick(inputs(features), 1, on_cpu())
     assert picks.indices.tolist() == [7]
 
 
@@ -58,8 +58,8 @@ def test_unbalanced_neighbours_are_of_all_classes():
 
 def test_a_memory_budget_changes_nothing():
     features = problem(n=40).features
-    at_once = Cal().pick(evidence(features), 12, context())
-    row_by_row = Cal().pick(evidence(features), 12, context(memory_budget=1))
+    at_once = Cal().pick(inputs(features), 12, on_cpu())
+    row_by_row = Cal().pick(inputs(features), 12, on_cpu(memory_budget=1))
     assert at_once.indices.tolist() == row_by_row.indices.tolist()
 
 
@@ -77,23 +77,23 @@ def test_a_copy_is_a_neighbour_and_the_sample_itself_is_not():
 def test_fewer_than_ten_others_are_all_neighbours():
     features = problem(n=5).features
     scores = literal_scores(features.embeddings.numpy(), features.logits.numpy(), count=4)
-    assert Cal().pick(evidence(features), 5, context()).indices.tolist() == np.argsort(-scores).tolist()
+    assert Cal().pick(inputs(features), 5, on_cpu()).indices.tolist() == np.argsort(-scores).tolist()
 
 
 def test_a_sample_alone_is_picked_with_score_zero():
-    picks = Cal().pick(evidence(problem(n=4).features.subset(torch.tensor([2]))), 1, context())
+    picks = Cal().pick(inputs(problem(n=4).features.subset(torch.tensor([2]))), 1, on_cpu())
     assert (picks.indices.tolist(), picks.gains.tolist()) == ([0], [0.0])
 
 
 def test_pretrained_embeddings_give_the_neighbours_and_the_proxy_the_answers():
     features = problem(n=40).features
     pretrained = problem(n=40, d=7, seed=5).features.embeddings
-    given = Evidence(features.labels, features, pretrained=pretrained)
+    given = SelectionInputs(features.labels, features, pretrained=pretrained)
     scores = literal_scores(pretrained.numpy(), features.logits.numpy())
-    picks = Cal(pretrained=True).pick(given, 8, context())
+    picks = Cal(pretrained=True).pick(given, 8, on_cpu())
     assert picks.indices.tolist() == np.argsort(-scores)[:8].tolist()
 
 
 def test_pretrained_embeddings_that_were_not_given_are_asked_for():
     with pytest.raises(UserError, match="Cal --pretrained true"):
-        Cal(pretrained=True).pick(evidence(problem().features), 3, context())
+        Cal(pretrained=True).pick(inputs(problem().features), 3, on_cpu())

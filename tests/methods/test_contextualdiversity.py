@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from method_problems import context, evidence, problem
+from method_problems import inputs, on_cpu, problem
 from scipy.special import rel_entr, softmax
 
 from methods.contextualdiversity import ContextualDiversity, clamped_probabilities, symmetric_divergence
@@ -18,7 +18,7 @@ def literal_divergences(logits):
 def test_against_a_literal_loop(seed):
     features = problem(n=30, C=4, seed=seed).features
     divergences = literal_divergences(features.logits.numpy())
-    picked = ContextualDiversity().pick(evidence(features), 20, context(seed)).indices.tolist()
+    picked = ContextualDiversity().pick(inputs(features), 20, on_cpu(seed)).indices.tolist()
     for t in range(1, 20):
         left = [i for i in range(30) if i not in picked[:t]]
         assert picked[t] == max(left, key=lambda i: divergences[i][picked[:t]].min())
@@ -42,11 +42,11 @@ def test_saturated_outputs_are_clamped_and_finite():
     away = symmetric_divergence(p, p[0], p.log(), p[0].log())
     assert bool(torch.isfinite(away).all())
     assert float(away[1]) == pytest.approx(np.log(1e12), rel=1e-6)
-    assert set(ContextualDiversity().pick(evidence(features), 3, context()).indices) == {0, 1, 2}
+    assert set(ContextualDiversity().pick(inputs(features), 3, on_cpu()).indices) == {0, 1, 2}
 
 
 def test_logits_decide_and_embeddings_do_not():
     features = problem(n=30).features
     other = Features.of(features.embeddings.flip(0), features.logits, features.labels)
-    of_either = [ContextualDiversity().pick(evidence(f), 10, context()).indices.tolist() for f in (features, other)]
+    of_either = [ContextualDiversity().pick(inputs(f), 10, on_cpu()).indices.tolist() for f in (features, other)]
     assert of_either[0] == of_either[1]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from method_problems import context, evidence, one_class, problem
+from method_problems import inputs, on_cpu, one_class, problem
 
 from methods import select_coreset
 from methods.craig import Craig
@@ -26,7 +26,7 @@ def literal(gradients, budget):
 def test_against_a_literal_greedy_of_dense_gradients(greedy, seed):
     given = problem(n=60, seed=seed)
     features = one_class(given.features)
-    picks = Craig(greedy=greedy).pick(evidence(features), 6, context())
+    picks = Craig(greedy=greedy).pick(inputs(features), 6, on_cpu())
     expected, weights = literal(given.dense_gradients(features).flatten(1), 6)
     assert picks.indices.tolist() == expected
     assert picks.weights.tolist() == weights
@@ -48,7 +48,7 @@ def test_fault_weights_are_cluster_sizes_and_not_one_more(balance):
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
     twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
-    once, faulty = (Craig().pick(evidence(each), 8, context()).indices.tolist() for each in (given.features, twice))
+    once, faulty = (Craig().pick(inputs(each), 8, on_cpu()).indices.tolist() for each in (given.features, twice))
     assert once == literal(given.dense_gradients().flatten(1), 8)[0]
     assert once != faulty
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from method_problems import context
+from method_problems import on_cpu
 from torch import nn
 
 from methods import select_coreset
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.deepfool import DeepFool, perturbations
 from utils.data.batches import Batch
 from utils.errors import UserError
@@ -128,7 +128,7 @@ def test_no_images_have_no_scores():
 
 def test_fault_the_nearest_to_a_boundary_come_first():
     scores = torch.tensor([3.0, 0.5, torch.inf, 0.5, 1.0])
-    picks = DeepFool().pick(Evidence(torch.zeros(5).long(), scores=scores), 5, context())
+    picks = DeepFool().pick(SelectionInputs(torch.zeros(5).long(), scores=scores), 5, on_cpu())
     assert picks.indices.tolist() == [1, 3, 4, 0, 2]
 
 

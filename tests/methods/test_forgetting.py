@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from method_problems import context
+from method_problems import on_cpu
 
 from methods import select_coreset
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.forgetting import Forgetting
 from utils.errors import UserError
 from utils.training.forgetting_events import ForgettingTrace
@@ -71,7 +71,7 @@ def test_a_trace_goes_on_from_its_state():
 
 
 def test_most_forgotten_first():
-    picks = Forgetting().pick(Evidence(torch.zeros(4).long(), scores=torch.tensor([1.0, 0, 3, 1])), 4, context())
+    picks = Forgetting().pick(SelectionInputs(torch.zeros(4).long(), scores=torch.tensor([1.0, 0, 3, 1])), 4, on_cpu())
     assert picks.indices.tolist() == [2, 0, 3, 1]
 
 

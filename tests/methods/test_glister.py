@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from method_problems import context, evidence, one_class, problem
+from method_problems import inputs, on_cpu, one_class, problem
 
 from methods import select_coreset
 from methods.features import Features
@@ -38,7 +38,7 @@ def held_out_of(given, n=15, seed=7):
 def test_against_a_last_layer_that_takes_every_step(seed, eta):
     given = problem(n=40, seed=seed)
     validation = held_out_of(given)
-    picks = Glister(eta=eta).pick(evidence(given.features, validation), 40, context())
+    picks = Glister(eta=eta).pick(inputs(given.features, validation), 40, on_cpu())
     picked, gains = literal(given, given.features, validation, 40, eta)
     assert picks.indices.tolist() == picked
     np.testing.assert_allclose(picks.gains, gains, rtol=1e-7, atol=1e-10)
@@ -47,7 +47,7 @@ def test_against_a_last_layer_that_takes_every_step(seed, eta):
 def test_without_validation_the_training_samples_take_its_place():
     given = problem(n=60)
     features = one_class(given.features)
-    picks = Glister(eta=0.5).pick(evidence(features), 8, context())
+    picks = Glister(eta=0.5).pick(inputs(features), 8, on_cpu())
     assert picks.indices.tolist() == literal(given, features, features, 8, 0.5)[0]
 
 
@@ -56,12 +56,12 @@ def test_fault_the_gradient_is_taken_anew_after_every_pick():
     picked, _ = literal(given, given.features, given.features, 10, 0.5)
     never_updated, _ = literal(given, given.features, given.features, 10, 0.0)
     assert picked != never_updated
-    assert Glister(eta=0.5).pick(evidence(given.features), 10, context()).indices.tolist() == picked
+    assert Glister(eta=0.5).pick(inputs(given.features), 10, on_cpu()).indices.tolist() == picked
 
 
 def test_the_step_acts():
     features = problem(n=40).features
-    small, large = (Glister(eta=eta).pick(evidence(features), 10, context()).indices.tolist() for eta in (0.01, 2.0))
+    small, large = (Glister(eta=eta).pick(inputs(features), 10, on_cpu()).indices.tolist() for eta in (0.01, 2.0))
     assert small != large
 
 
@@ -73,7 +73,7 @@ def test_a_pick_lowers_the_validation_loss_most():
     stepped = layer - 1e-4 * gradients  # [n, C, d + 1]
     logits = torch.einsum("mk,nck->nmc", torch.nn.functional.pad(validation.embeddings, (1, 0), value=1.0), stepped)
     losses = [float(F.cross_entropy(each, validation.labels)) for each in logits]
-    first = Glister().pick(evidence(given.features, validation), 1, context()).indices[0]
+    first = Glister().pick(inputs(given.features, validation), 1, on_cpu()).indices[0]
     assert first == int(np.argmin(losses))
 
 
@@ -96,27 +96,27 @@ def test_a_class_without_validation_samples_stands_for_itself():
     features = one_class(problem(n=40).features)
     nobody = features.subset(torch.zeros(0, dtype=torch.int64))
     assert (
-        Glister().pick(evidence(features, nobody), 4, context()).indices.tolist()
-        == Glister().pick(evidence(features), 4, context()).indices.tolist()
+        Glister().pick(inputs(features, nobody), 4, on_cpu()).indices.tolist()
+        == Glister().pick(inputs(features), 4, on_cpu()).indices.tolist()
     )
 
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
     twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
-    once, faulty = (Glister().pick(evidence(each), 8, context()).indices.tolist() for each in (given.features, twice))
+    once, faulty = (Glister().pick(inputs(each), 8, on_cpu()).indices.tolist() for each in (given.features, twice))
     assert once == literal(given, given.features, given.features, 8, 0.1)[0]
     assert once != faulty
 
 
 def test_lazy_and_naive_greedy_agree_and_stochastic_greedy_is_seeded():
-    given = evidence(problem(n=60).features)
+    given = inputs(problem(n=60).features)
     naive, lazy = (
-        Glister(greedy=greedy).pick(given, 12, context()).indices.tolist() for greedy in ("NaiveGreedy", "LazyGreedy")
+        Glister(greedy=greedy).pick(given, 12, on_cpu()).indices.tolist() for greedy in ("NaiveGreedy", "LazyGreedy")
     )
     assert naive == lazy
     stochastic = Glister(greedy="StochasticGreedy")
-    by_seed = [stochastic.pick(given, 20, context(seed)).indices.tolist() for seed in (0, 0, 1)]
+    by_seed = [stochastic.pick(given, 20, on_cpu(seed)).indices.tolist() for seed in (0, 0, 1)]
     assert by_seed[0] == by_seed[1] != by_seed[2]
     assert all(len(set(picks)) == 20 for picks in by_seed)
     assert not stochastic.nested
@@ -126,10 +126,10 @@ def test_lazy_and_naive_greedy_agree_and_stochastic_greedy_is_seeded():
 def test_stochastic_greedy_takes_the_best_of_its_sample():
     """60 / 20 · ln 10 = 6.9: seven candidates a pick, so never one of the six worst but for the last picks."""
     given = problem(n=60).features
-    gains = Glister(eta=1e-9).pick(evidence(given), 60, context()).indices.tolist()
+    gains = Glister(eta=1e-9).pick(inputs(given), 60, on_cpu()).indices.tolist()
     worst = set(gains[-6:])
     for seed in range(5):
-        picks = Glister(greedy="StochasticGreedy", eta=1e-9).pick(evidence(given), 20, context(seed))
+        picks = Glister(greedy="StochasticGreedy", eta=1e-9).pick(inputs(given), 20, on_cpu(seed))
         assert picks.indices[0] not in worst
 
 

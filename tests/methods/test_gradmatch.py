@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from method_problems import context, evidence, one_class, problem
+from method_problems import inputs, on_cpu, one_class, problem
 from scipy.optimize import nnls
 from sklearn.linear_model import orthogonal_mp_gram
 
 from methods import select_coreset
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.features import Features
 from methods.gradmatch import GradMatch, matching_pursuit, training_weights
 from nets.last_layer import probabilities
@@ -62,7 +62,7 @@ def test_weights_are_in_the_proportions_of_the_non_negative_solution_and_sum_to_
     atoms = dense(given, features)
     picked, _, solution = literal(atoms, atoms.mean(axis=0), 5, ridge=1.0)
     assert (solution > 0).all()
-    picks = GradMatch().pick(evidence(features), 5, context())
+    picks = GradMatch().pick(inputs(features), 5, on_cpu())
     assert picks.indices.tolist() == picked
     np.testing.assert_allclose(picks.weights, solution / solution.sum() * len(features), rtol=1e-6)
 
@@ -73,7 +73,7 @@ def test_picks_whose_weight_is_zero_keep_their_place_and_count_as_the_lightest()
     picked, _, solution = literal(atoms, atoms.mean(axis=0), 45, ridge=1.0)
     matched = solution > 0
     assert 0 < matched.sum() < 45
-    picks = GradMatch().pick(evidence(given.features), 45, context())
+    picks = GradMatch().pick(inputs(given.features), 45, on_cpu())
     assert picks.indices.tolist() == picked
     np.testing.assert_allclose(picks.weights[~matched], picks.weights[matched].min())
     in_proportion = picks.weights[matched] / picks.weights[matched].sum()
@@ -92,7 +92,7 @@ def test_the_ridge_is_one():
     squared = float(gradients.squared_norms()[0])
     pursuit = matching_pursuit(gradients, gradients.mean(), 1, ridge=1.0)
     assert pursuit.non_negative()[0] == pytest.approx(squared / (squared + 1))
-    picks = GradMatch().pick(evidence(given.features.subset(torch.tensor([3]))), 1, context())
+    picks = GradMatch().pick(inputs(given.features.subset(torch.tensor([3]))), 1, on_cpu())
     assert (picks.indices.tolist(), picks.weights.tolist()) == ([0], [1.0])
 
 
@@ -104,8 +104,8 @@ def test_the_target_is_the_validation_gradient_where_there_is_one():
         held_out.features.labels,
     )
     picked, _, _ = literal(dense(given), dense(given, validation).mean(axis=0), 6, ridge=1.0)
-    with_it = GradMatch().pick(evidence(given.features, validation), 6, context()).indices.tolist()
-    without = GradMatch().pick(evidence(given.features), 6, context()).indices.tolist()
+    with_it = GradMatch().pick(inputs(given.features, validation), 6, on_cpu()).indices.tolist()
+    without = GradMatch().pick(inputs(given.features), 6, on_cpu()).indices.tolist()
     assert with_it == picked
     assert with_it != without
 
@@ -119,7 +119,9 @@ def test_balanced_the_target_is_of_the_validation_samples_of_the_class():
     for label in range(3):
         members = (given.features.labels == label).nonzero()[:, 0]
         picks = GradMatch().pick(
-            evidence(given.features.subset(members), one_class(held_out, label)), round(0.2 * len(members)), context()
+            inputs(given.features.subset(members), one_class(held_out, label)),
+            round(0.2 * len(members)),
+            on_cpu(),
         )
         expected += members[torch.tensor(picks.indices)].tolist()
     assert coreset.indices.tolist() == expected
@@ -129,15 +131,15 @@ def test_a_class_without_validation_samples_is_matched_to_its_own_mean():
     features = one_class(problem(n=40).features)
     nobody = features.subset(torch.zeros(0, dtype=torch.int64))
     assert (
-        GradMatch().pick(evidence(features, nobody), 4, context()).indices.tolist()
-        == GradMatch().pick(evidence(features), 4, context()).indices.tolist()
+        GradMatch().pick(inputs(features, nobody), 4, on_cpu()).indices.tolist()
+        == GradMatch().pick(inputs(features), 4, on_cpu()).indices.tolist()
     )
 
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
     twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
-    once, faulty = (GradMatch().pick(evidence(each), 8, context()).indices.tolist() for each in (given.features, twice))
+    once, faulty = (GradMatch().pick(inputs(each), 8, on_cpu()).indices.tolist() for each in (given.features, twice))
     atoms = dense(given)
     assert once == literal(atoms, atoms.mean(axis=0), 8, ridge=1.0)[0]
     assert once != faulty
@@ -146,7 +148,7 @@ def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
 def test_samples_without_a_gradient_can_fill_the_budget():
     logits = torch.tensor([[900.0, 0.0], [900.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
     features = Features.of(torch.ones(3, 2).double(), logits, torch.zeros(3).long())
-    picks = GradMatch().pick(Evidence(features.labels, features), 3, context())
+    picks = GradMatch().pick(SelectionInputs(features.labels, features), 3, on_cpu())
     assert picks.indices.tolist() == [2, 0, 1]
     np.testing.assert_allclose(picks.weights, 1.0)
 

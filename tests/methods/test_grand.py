@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from method_problems import context, problem
+from method_problems import on_cpu, problem
 
 from methods import select_coreset
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.features import Features
 from methods.grand import GraNd, mean_gradient_norms
 from nets.last_layer import probabilities
@@ -32,7 +32,7 @@ def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
 
 
 def test_the_largest_come_first():
-    picks = GraNd().pick(Evidence(torch.zeros(4).long(), scores=torch.tensor([1.0, 4, 2, 4])), 3, context())
+    picks = GraNd().pick(SelectionInputs(torch.zeros(4).long(), scores=torch.tensor([1.0, 4, 2, 4])), 3, on_cpu())
     assert picks.indices.tolist() == [1, 3, 2]
 
 

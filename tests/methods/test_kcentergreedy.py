@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from method_problems import context, evidence, problem
+from method_problems import inputs, on_cpu, problem
 from sklearn.metrics import pairwise_distances
 
 from methods import select_coreset
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.features import Features
 from methods.kcentergreedy import KCenterGreedy, farthest_first, first_centre
 from utils.errors import UserError
@@ -30,14 +30,14 @@ def test_by_hand():
 @pytest.mark.parametrize("seed", range(4))
 def test_against_a_literal_loop(seed):
     features = problem(n=30, d=4, seed=seed).features
-    picks = KCenterGreedy().pick(evidence(features), 30, context(seed)).indices.tolist()
+    picks = KCenterGreedy().pick(inputs(features), 30, on_cpu(seed)).indices.tolist()
     assert picks == literal(pairwise_distances(features.embeddings.numpy()), picks[0], 30)
 
 
 def test_everything_is_within_twice_the_least_covering_radius():
     distances = pairwise_distances(problem(n=12, d=2).features.embeddings.numpy())
     least = min(distances[:, list(centres)].min(axis=1).max() for centres in itertools.combinations(range(12), 3))
-    picks = KCenterGreedy().pick(evidence(problem(n=12, d=2).features), 3, context()).indices
+    picks = KCenterGreedy().pick(inputs(problem(n=12, d=2).features), 3, on_cpu()).indices
     assert distances[:, picks].min(axis=1).max() <= 2 * least
 
 
@@ -68,20 +68,20 @@ def test_copies_of_picked_samples_come_last_in_index_order():
 def test_embeddings_decide_and_logits_do_not():
     features = problem(n=30).features
     other = Features.of(features.embeddings, features.logits.flip(0) * 3, features.labels)
-    of_either = [KCenterGreedy().pick(evidence(each), 10, context()).indices.tolist() for each in (features, other)]
+    of_either = [KCenterGreedy().pick(inputs(each), 10, on_cpu()).indices.tolist() for each in (features, other)]
     assert of_either[0] == of_either[1]
 
 
 def test_pretrained_embeddings_take_the_place_of_the_proxys():
     features = problem(n=30).features
     pretrained = problem(n=30, d=7, seed=9).features.embeddings
-    given = Evidence(features.labels, pretrained=pretrained)
-    picks = KCenterGreedy(pretrained=True).pick(given, 10, context()).indices.tolist()
+    given = SelectionInputs(features.labels, pretrained=pretrained)
+    picks = KCenterGreedy(pretrained=True).pick(given, 10, on_cpu()).indices.tolist()
     assert picks == literal(pairwise_distances(pretrained.numpy()), picks[0], 10)
 
 
 def test_pretrained_embeddings_are_split_by_class_with_the_rest():
-    given = Evidence(torch.tensor([0, 1, 0]), pretrained=torch.arange(3.0)[:, None])
+    given = SelectionInputs(torch.tensor([0, 1, 0]), pretrained=torch.arange(3.0)[:, None])
     assert given.subset(torch.tensor([0, 2])).pretrained.tolist() == [[0.0], [2.0]]
 
 

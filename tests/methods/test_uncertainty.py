@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from method_problems import context, evidence, problem
+from method_problems import inputs, on_cpu, problem
 from scipy.special import softmax
 from scipy.stats import entropy
 
@@ -27,7 +27,7 @@ def of_probabilities(*rows):
 )
 def test_by_hand(uncertainty, expected):
     features = of_probabilities([0.5, 0.49, 0.01], [0.45, 0.3, 0.25], [0.6, 0.2, 0.2])
-    picks = Uncertainty(uncertainty).pick(evidence(features), 3, context())
+    picks = Uncertainty(uncertainty).pick(inputs(features), 3, on_cpu())
     assert picks.indices.tolist() == expected
 
 
@@ -36,7 +36,7 @@ def test_by_hand(uncertainty, expected):
 def test_against_the_formula(uncertainty, seed):
     features = problem(n=40, C=5, seed=seed).features
     scores = LITERAL[uncertainty](softmax(features.logits.numpy(), axis=1))
-    picks = Uncertainty(uncertainty).pick(evidence(features), 40, context())
+    picks = Uncertainty(uncertainty).pick(inputs(features), 40, on_cpu())
     assert picks.indices.tolist() == np.argsort(-scores).tolist()
 
 
@@ -59,13 +59,13 @@ def test_saturated_outputs_are_still_told_apart(uncertainty):
     """Probabilities whose largest is 1 to rounding: a logit gap of 40, 60 and 50."""
     logits = torch.tensor([[40.0, 0.0], [60.0, 0.0], [50.0, 0.0]], dtype=torch.float64)
     features = Features.of(torch.zeros(3, 1).double(), logits, torch.zeros(3).long())
-    assert Uncertainty(uncertainty).pick(evidence(features), 3, context()).indices.tolist() == [0, 2, 1]
+    assert Uncertainty(uncertainty).pick(inputs(features), 3, on_cpu()).indices.tolist() == [0, 2, 1]
 
 
 def test_a_single_class_leaves_nothing_to_be_unsure_of():
     features = Features.of(torch.zeros(3, 1).double(), torch.randn(3, 1).double(), torch.zeros(3).long())
     for uncertainty in LITERAL:
-        assert Uncertainty(uncertainty).pick(evidence(features), 3, context()).indices.tolist() == [0, 1, 2]
+        assert Uncertainty(uncertainty).pick(inputs(features), 3, on_cpu()).indices.tolist() == [0, 1, 2]
 
 
 def test_any_case_is_understood_and_nothing_else():

@@ -33,8 +33,8 @@ class Periodic(Method):
 
     period: int = flag(3, "--its_period -ip", integer(1), "Periodic: how far apart its picks are", "N")
 
-    def pick(self, evidence, budget, context):
-        return highest(-(torch.arange(len(evidence)) % self.period), budget)
+    def pick(self, inputs, budget, settings):
+        return highest(-(torch.arange(len(inputs)) % self.period), budget)
 '''
 NETWORK = '''
 """A linear classifier."""

@@ -19,7 +19,7 @@ from tiny_data import make_data
 import nets
 from experiments.selection import Selection
 from methods import make_method
-from methods.base import Evidence
+from methods.base import SelectionInputs
 from methods.features import Features
 from methods.select import select_fractions
 from nets.contract import BatchNorm2d
@@ -113,9 +113,9 @@ def selected(world: World, name: str, balance: bool, **options: Any) -> dict[str
     random = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 9 + [1] * 30 + [2] * 17 + [3] * 22)
     z, f = torch.randn(78, 6, generator=random), torch.randn(78, 4, generator=random)
-    evidence = Evidence(labels, Features.of(z, f, labels))
+    inputs = SelectionInputs(labels, Features.of(z, f, labels))
     method = make_method(name, **options)
-    coresets = select_fractions(method, evidence, [0.1, 0.3], balance=balance, seed=0, world=world)
+    coresets = select_fractions(method, inputs, [0.1, 0.3], balance=balance, seed=0, world=world)
     return {str(fraction): torch.tensor(coreset.indices) for fraction, coreset in coresets.items()}
 
 

@@ -11,14 +11,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from method_problems import context, evidence, problem
+from method_problems import inputs, on_cpu, problem
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
-from methods.greedy.class_threads import pick_side_by_side
+from methods.greedy.class_threads import pick_in_threads
 from methods.greedy.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy.pairwise_matrix import PairwiseMatrix, allowance, held_bytes, roomy_bytes
-from methods.greedy.row_cache import RowsOnDemand
+from methods.greedy.row_cache import RowCache
 from methods.lcmat import LCMat
 from utils.data.coreset import Coreset
 from utils.memory import free_memory
@@ -88,7 +88,7 @@ def test_what_a_matrix_takes_stays_within_its_budget(dtype, monkeypatch):
         for budget in (held // 2, held - 1, held, roomy - 1, roomy, roomy + 300_000, 2 * roomy):
             made.clear()
             matrix = PairwiseMatrix(distance, budget)
-            pairs = RowsOnDemand(matrix).pairs
+            pairs = RowCache(matrix).pairs
             tensors = [matrix.held, matrix.buffer, matrix.scratch.first, matrix.scratch.second]
             tensors += [pairs.samples, pairs.distances]
             tensors += [max(made, key=len, default=None)]
@@ -116,8 +116,8 @@ def four_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def classes_of(sizes: list[int]) -> list[Evidence]:
-    return [evidence(problem(n=n, seed=n).features) for n in sizes]
+def classes_of(sizes: list[int]) -> list[SelectionInputs]:
+    return [inputs(problem(n=n, seed=n).features) for n in sizes]
 
 
 @pytest.mark.usefixtures("four_threads")
@@ -125,10 +125,10 @@ def classes_of(sizes: list[int]) -> list[Evidence]:
 def test_classes_side_by_side_are_classes_one_by_one(memory_budget):
     sizes = [31, 5, 60, 12, 44, 7, 23]
     budgets = [n // 2 for n in sizes]
-    contexts = [context(seed, memory_budget) for seed in range(len(sizes))]
+    settings = [on_cpu(seed, memory_budget) for seed in range(len(sizes))]
     method = LCMat(greedy="StochasticGreedy")  # the seed of each class counts
-    found = pick_side_by_side(method, iter(classes_of(sizes)), budgets, contexts)
-    for each, budget, alone, picks in zip(classes_of(sizes), budgets, contexts, found, strict=True):
+    found = pick_in_threads(method, iter(classes_of(sizes)), budgets, settings)
+    for each, budget, alone, picks in zip(classes_of(sizes), budgets, settings, found, strict=True):
         np.testing.assert_array_equal(picks.indices, method.pick(each, budget, alone).indices)
     assert torch.get_num_threads() == 4
 
@@ -143,17 +143,17 @@ class Watched(Method):
     most_bytes: ClassVar[list[int]] = []
     at_once: ClassVar[list[int]] = []
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         if budget == 13:
             raise ValueError("an unlucky class")
-        assert context.memory_budget is not None
+        assert settings.memory_budget is not None
         with self.lock:
-            self.under_way.append(context.memory_budget)
+            self.under_way.append(settings.memory_budget)
             self.most_bytes.append(sum(self.under_way))
             self.at_once.append(len(self.under_way))
         time.sleep(0.02)
         with self.lock:
-            self.under_way.remove(context.memory_budget)
+            self.under_way.remove(settings.memory_budget)
         return Coreset(np.arange(budget))
 
 
@@ -170,12 +170,12 @@ def test_classes_under_way_share_the_memory_and_are_made_when_their_turn_comes(w
     room = 2 * roomy_bytes(100, torch.float64)
     made: list[int] = []
 
-    def classes() -> Iterator[Evidence]:
+    def classes() -> Iterator[SelectionInputs]:
         for number, each in enumerate(classes_of(sizes)):
             made.append(number - len(watched.most_bytes))
             yield each
 
-    picks = pick_side_by_side(watched, classes(), [3] * 10, [context(0, room)] * 10)
+    picks = pick_in_threads(watched, classes(), [3] * 10, [on_cpu(0, room)] * 10)
     assert [each.indices.tolist() for each in picks] == [[0, 1, 2]] * 10
     assert max(watched.most_bytes) <= room
     assert 1 < max(watched.at_once) <= 4
@@ -186,5 +186,5 @@ def test_classes_under_way_share_the_memory_and_are_made_when_their_turn_comes(w
 def test_a_class_that_fails_ends_the_selection_with_its_error(watched):
     budgets = [1, 2, 13, *[1] * 200]
     with pytest.raises(ValueError, match="unlucky"):
-        pick_side_by_side(watched, iter(classes_of([9] * 203)), budgets, [context(0, 10**6)] * 203)
+        pick_in_threads(watched, iter(classes_of([9] * 203)), budgets, [on_cpu(0, 10**6)] * 203)
     assert len(watched.at_once) < 100, "the other classes were not worked off first"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from method_problems import problem
 
-from methods.greedy.class_batches import facility_location_of_classes
+from methods.greedy.class_batches import batched_facility_location
 from methods.greedy.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy.optimizers import GREEDIES, lazy_greedy, naive_greedy
 from methods.greedy.pairwise_matrix import PairwiseMatrix
@@ -117,7 +117,7 @@ def test_greedy_facility_location_is_within_1_minus_1_over_e_of_the_best(seed):
 def test_classes_batched_are_classes_by_themselves(memory_budget):
     distances = [distance_of("worst", n=n, seed=n) for n in (5, 24, 3, 17, 60)]
     budgets = [2, 24, 1, 5, 30]
-    batched = facility_location_of_classes(distances, budgets, CPU, memory_budget)
+    batched = batched_facility_location(distances, budgets, CPU, memory_budget)
     for distance, budget, found in zip(distances, budgets, batched, strict=True):
         expected = naive_greedy(FacilityLocation(PairwiseMatrix(distance)), budget)
         assert found.indices.tolist() == expected.indices.tolist()

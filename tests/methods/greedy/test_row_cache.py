@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from method_problems import problem
 from torch import Tensor
 
-from methods.greedy.close_pairs import ClosePairs
 from methods.greedy.distances import CurvatureDistance
 from methods.greedy.optimizers import GREEDIES
 from methods.greedy.pairwise_matrix import PairwiseMatrix
-from methods.greedy.row_cache import RowsOnDemand
+from methods.greedy.row_cache import ClosePairs, RowCache
 from methods.greedy.set_functions import FacilityLocation
 from utils.data.coreset import Coreset
 
@@ -161,7 +160,7 @@ def test_each_row_is_computed_once_where_its_pairs_fit(greedy):
 def test_rows_asked_for_one_by_one_are_completed_before_they_cost_more():
     distance = CountingDistance(200)
     matrix = PairwiseMatrix(distance, 200 * 200 * 8 - 1)
-    rows = RowsOnDemand(matrix)
+    rows = RowCache(matrix)
     nearest = matrix.row(0)
     calls = 0
     while len(rows.pairs.unknown()):
