@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import functional as TF
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"))
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -52,8 +53,6 @@ def read_native(path: Path) -> Tensor | Unreadable:
 
 def read_resized(path: Path, resize: int, crop: int) -> Tensor | Unreadable:
     """Read the image with its shorter side resized to ``resize``, then its centre: uint8 [1 or 3, crop, crop]."""
-
-    from torchvision.transforms import functional as TF  # here, because importing it takes seconds
 
     def view(image: Image.Image) -> Image.Image:
         image.draft(None, (2 * resize, 2 * resize))  # JPEG: decode no more pixels than it takes
@@ -96,9 +95,6 @@ def _in_colour(image: Image.Image) -> Image.Image:
 
 
 def _random_crop(image: Image.Image, crop: int, seed: int) -> Image.Image:
-    from torchvision.transforms import RandomResizedCrop  # here, because importing it takes seconds
-    from torchvision.transforms import functional as TF
-
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the CPU's global generator
         torch.default_generator.manual_seed(seed)
         top, left, height, width = RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3))

@@ -10,9 +10,10 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from utils.data.decode import SUFFIXES
 from utils.data.images import FileImages
 from utils.errors import UserError
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"))
 
 
 @dataclass(frozen=True, eq=False)
