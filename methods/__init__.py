@@ -59,7 +59,7 @@ _KINDS: dict[type, tuple[type, str]] = {
 
 
 def make_method(name: str, **options: Any) -> Method:
-    """The method ``name`` with its options.
+    """Return the method ``name`` with its options.
 
     Raises:
         UserError: an unknown method or option, or a value that an option cannot take.

@@ -16,4 +16,5 @@ class AdaCore(SetFunctionMethod):
     source = "Pooladzandi et al., Adaptive Second Order Coresets for Data-efficient Machine Learning, ICML 2022"
 
     def distance(self, features: Features) -> Distance:
+        """Return the distances between preconditioned gradients."""
         return AdaCoreDistance(features)

@@ -1,4 +1,4 @@
-"""What a selection method is: options, a declaration of what it needs, and a way to pick.
+"""The base class of selection methods: options, a declaration of what the method needs, and a way to pick.
 
 Adding a method is one file with a frozen dataclass derived from ``Method`` and one line in methods/__init__.py.
 Its options are the dataclass's fields; one with a ``flag`` (utils/flags.py) is an option of the command line too.
@@ -22,7 +22,7 @@ from utils.errors import UserError
 
 
 class Need(Enum):
-    """What a method looks at beside labels; the pipeline gathers it, and errors name it."""
+    """What a method needs beside labels; a run computes it, and errors name it."""
 
     NOTHING = "nothing"
     FEATURES = "embeddings and logits"
@@ -34,13 +34,13 @@ class Need(Enum):
 
 @dataclass(frozen=True, eq=False)
 class SelectionInputs:
-    """What is known of the n samples to select from, and of the validation samples where there are any.
+    """What a method is given of the n samples to select from, and of validation samples where there are any.
 
     Attributes:
         labels: int64 [n].
         features: of the n samples, or None where the method needs none.
         validation: of held-out samples (--val), or None.
-        scores: float [n], what a trace, repeats or pixels came to (see the method), or None.
+        scores: float [n], computed from forgetting events, repeats or pixels as the method defines them, or None.
         pretrained: floating [n, d], embeddings by an ImageNet network, or None.
     """
 
@@ -54,7 +54,7 @@ class SelectionInputs:
         return len(self.labels)
 
     def subset(self, indices: Tensor, label: int | None = None) -> SelectionInputs:
-        """The inputs of the samples at ``indices`` (int64 [m]); validation samples of ``label`` if it is given."""
+        """Return the inputs of the samples at ``indices`` (int64 [m]), with validation samples of ``label``, or all."""
         held_out = self.validation
         if held_out is not None and label is not None:
             held_out = held_out.subset((held_out.labels == label).nonzero()[:, 0])
@@ -69,14 +69,20 @@ class SelectionInputs:
 
 @dataclass(frozen=True)
 class PickSettings:
-    """How one pick is made: the seed of its random choices, where it computes, the bytes that it may take."""
+    """What a pick depends on beside its inputs.
+
+    Attributes:
+        seed: of the method's random choices.
+        device: where to compute.
+        memory_budget: bytes the pick may take beyond its inputs; None: half of what is free.
+    """
 
     seed: int
     device: torch.device
     memory_budget: int | None = None
 
     def with_seed(self, seed: int) -> PickSettings:
-        """The same with another seed."""
+        """Return these settings with another seed."""
         return replace(self, seed=seed)
 
 
@@ -85,11 +91,11 @@ class Method(ABC):
 
     Attributes:
         source: the paper, or where the method is from.
-        need: what it looks at.
+        need: what it needs beside labels.
         takes_validation: whether it uses held-out samples where there are some.
-        whole: whether it keeps every sample, so that neither a fraction nor a balance applies.
-        acts_with: options that act only where another one has this value, as {option: (other, value)}.
-        embeddings_only: whether pretrained embeddings, where it takes them, make a proxy superfluous.
+        whole: whether it keeps every sample, so that neither fraction nor balance applies.
+        acts_with: options that act only where another option has a certain value, {option: (other, value)}.
+        embeddings_only: whether it needs no proxy where it is given pretrained embeddings.
     """
 
     source: ClassVar[str]
@@ -101,17 +107,17 @@ class Method(ABC):
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """All that it looks at with its options as they are."""
+        """Return all that the method needs with the options it has."""
         return (self.need,)
 
     @property
     def canonical(self) -> str | None:
-        """The name of the method that it equals with its options as they are, where that has a name of its own."""
+        """Return the name of the other method that this one equals with the options it has, or None."""
         return None
 
     @property
     def nested(self) -> bool:
-        """Whether the first k picks of a larger selection are the selection of size k."""
+        """Return whether the first k picks of a larger selection are the selection of size k."""
         return True
 
     @abstractmethod
@@ -121,17 +127,23 @@ class Method(ABC):
     def pick_classes(
         self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
     ) -> list[Coreset]:
-        """One ``pick`` a class, each class made when its turn comes; a method that batches them overrides this."""
+        """Return the picks of each class, in the order of the classes; override it to pick from several at once.
+
+        Args:
+            classes: inputs of each class; an iterator may make them one by one.
+            budgets: how many to pick from each.
+            settings: of each pick.
+        """
         return [self.pick(*each) for each in zip(classes, budgets, settings, strict=True)]
 
     def features_of(self, inputs: SelectionInputs) -> Features:
-        """The features, or UserError that says what is missing."""
+        """Return the features, or raise a UserError that says what is missing."""
         if inputs.features is None:
             raise UserError(f"{type(self).__name__} needs {self.need.value}; none were given")
         return inputs.features
 
     def scores_of(self, inputs: SelectionInputs) -> Tensor:
-        """The scores, or UserError that says what is missing."""
+        """Return the scores, or raise a UserError that says what is missing."""
         if inputs.scores is None:
             raise UserError(
                 f"{type(self).__name__} needs {self.need.value}, which a library call cannot compute: "
@@ -141,6 +153,6 @@ class Method(ABC):
 
 
 def highest(scores: Tensor, budget: int) -> Coreset:
-    """The ``budget`` highest of ``scores`` [n], the lowest index first among those equal to rounding."""
+    """Pick the ``budget`` highest of ``scores`` [n], of those equal to rounding the lowest index first."""
     order = ranking(scores.double())[:budget]
     return Coreset(order.cpu().numpy(), gains=scores.double()[order].cpu().numpy())

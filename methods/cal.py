@@ -1,4 +1,4 @@
-"""Contrastive active learning: samples that look like their neighbours and are answered differently."""
+"""Contrastive active learning: samples whose predictions differ from those of their neighbours in embedding space."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COPIES = 8  # float64 temporaries of the length of a row of distances
 
 @dataclass(frozen=True)
 class Cal(EmbeddingMethod):
-    """Highest mean of D(p_i, p_j) first, over the 10 samples j whose embeddings are nearest to i's.
+    """Pick the highest mean of D(p_i, p_j) first, over the 10 samples j whose embeddings are nearest to i's.
 
     D(a, b) = ½ Σ a log(a/b) + ½ Σ b log(b/a); neighbours are looked for among the samples to select from, the
     class where the selection is balanced. A sample is not its own neighbour; where there are fewer, all are.
@@ -31,6 +31,7 @@ class Cal(EmbeddingMethod):
     source = "Margatina et al., Active Learning by Acquiring Contrastive Examples, EMNLP 2021"
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the samples of highest mean divergence from their neighbours."""
         features = self.features_of(inputs)
         z = self.embeddings_of(inputs).double().to(features.logits.device)
         p = clamped_probabilities(features)  # [n, C]
@@ -48,9 +49,14 @@ class Cal(EmbeddingMethod):
 
 
 def neighbours(distance: OuterDistance, rows: Tensor, count: int = _NEIGHBOURS) -> Tensor:
-    """The ``count`` samples nearest to those at ``rows`` (int64 [r]), themselves left out; int64 [r, ≤ count].
+    """Return the ``count`` other samples nearest to each of ``rows``, in ascending order; int64 [r, ≤ count].
 
-    The lowest index wins among equal distances; neighbours come in the order of their index.
+    The lowest index wins among equal distances.
+
+    Args:
+        distance: between embeddings.
+        rows: int64 [r].
+        count: fewer where there are no more samples.
     """
     count = min(count, distance.n - 1)
     if not count:

@@ -1,4 +1,4 @@
-"""Contextual diversity: k-center on what the network says of each sample instead of where it embeds it."""
+"""Contextual diversity: k-center over predicted probabilities instead of embeddings."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class ContextualDiversity(Method):
     source = "Agarwal et al., Contextual Diversity for Active Learning, ECCV 2020"
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the sample farthest from all picks in symmetric divergence, again and again."""
         p = clamped_probabilities(self.features_of(inputs))  # [n, C]
         log_p = p.log()
 
@@ -37,10 +38,10 @@ class ContextualDiversity(Method):
 
 
 def clamped_probabilities(features: Features) -> Tensor:
-    """Softmax outputs, none below 1e-12, float64 [n, C]."""
+    """Return softmax outputs, none below 1e-12, float64 [n, C]."""
     return probabilities(features.logits).clamp(min=_FLOOR)
 
 
 def symmetric_divergence(a: Tensor, b: Tensor, log_a: Tensor, log_b: Tensor) -> Tensor:
-    """½ Σ a log(a/b) + ½ Σ b log(b/a) = ½ Σ (a − b)(log a − log b), over the last dimension."""
+    """Return ½ Σ a log(a/b) + ½ Σ b log(b/a) = ½ Σ (a − b)(log a − log b), over the last dimension."""
     return ((a - b) * (log_a - log_b)).sum(dim=-1) / 2

@@ -1,4 +1,4 @@
-"""Craig: a weighted subset whose gradients stand for everyone's."""
+"""Craig: a weighted subset whose gradients approximate those of all samples."""
 
 from __future__ import annotations
 
@@ -22,4 +22,5 @@ class Craig(SetFunctionMethod):
     weighted: ClassVar[bool] = True  # type: ignore[misc]  # always, and so no option
 
     def distance(self, features: Features) -> Distance:
+        """Return the distances between gradients."""
         return GradientDistance(features)

@@ -1,4 +1,4 @@
-"""DeepFool: how far an image is from the nearest decision boundary."""
+"""DeepFool: the images nearest to a decision boundary."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _OVERSHOOT = 0.02
 
 @dataclass(frozen=True)
 class DeepFool(Method):
-    """Smallest ‖Σ_t r_t‖² first, r_t the linearised steps that take an image over the nearest boundary.
+    """Pick the smallest ‖Σ_t r_t‖² first, r_t the linearised steps that take an image over the nearest boundary.
 
-    Scores are what ``perturbations`` gives.
+    The scores to select by are those of ``perturbations``.
     """
 
     source = (
@@ -33,11 +33,12 @@ class DeepFool(Method):
     need = Need.PIXELS
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the samples of smallest perturbation."""
         return highest(-self.scores_of(inputs), budget)
 
 
 def perturbations(network: nn.Module, batches: Iterable[Batch]) -> Tensor:
-    """The squared length of the perturbation that changes each image's prediction, float64 [n] in their order.
+    """Return the squared length of the perturbation that changes each image's prediction, float64 [n].
 
     From the prediction k̂, with f_k and w_k the logits and their gradients by the pixels less those of k̂, a step
     is r = |f_l| / ‖w_l‖² · w_l towards the nearest linearised boundary l = argmin_k |f_k| / ‖w_k‖. An image stops
@@ -47,7 +48,7 @@ def perturbations(network: nn.Module, batches: Iterable[Batch]) -> Tensor:
 
     Args:
         network: images [b, c, h, w] to logits [b, C].
-        batches: of the images to score.
+        batches: of the images to score, in order.
     """
     training = network.training
     network.eval()
@@ -75,7 +76,7 @@ def _squared_perturbations(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _step_to_boundary(network: nn.Module, x: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
-    """The step [b, c, h, w] to the nearest linearised boundary, and whether there is one, bool [b]."""
+    """Return the step [b, c, h, w] to the nearest linearised boundary, and whether there is one, bool [b]."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         logits = network(x)

@@ -23,12 +23,13 @@ class EmbeddingMethod(Method):
 
     @property
     def needs(self) -> tuple[Need, ...]:
+        """Return pretrained embeddings where they are asked for, and features where they are used as well."""
         if not self.pretrained:
             return (self.need,)
         return (Need.PRETRAINED,) if self.embeddings_only else (self.need, Need.PRETRAINED)
 
     def embeddings_of(self, inputs: SelectionInputs) -> Tensor:
-        """The embeddings asked for, floating [n, d], or UserError that says what is missing."""
+        """Return the embeddings to measure by, floating [n, d], or raise a UserError that says what is missing."""
         if not self.pretrained:
             return self.features_of(inputs).embeddings
         if inputs.pretrained is None:

@@ -1,4 +1,4 @@
-"""What a proxy network says of each sample: embeddings, logits and labels, checked."""
+"""The features that methods select by: embeddings, logits and labels, checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Features:
 
     @classmethod
     def of(cls, embeddings: Any, logits: Any, labels: Any) -> Features:
-        """Validated features from tensors or arrays; half precision becomes float32.
+        """Return validated features from tensors or arrays; half precision becomes float32.
 
         Raises:
             UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C).
@@ -47,7 +47,7 @@ class Features:
         return len(self.labels)
 
     def check_alike(self, other: Features) -> None:
-        """Raise UserError unless ``other`` has as many columns."""
+        """Raise UserError unless ``other``, of validation samples, has as many embedding and logit columns."""
         mine, others = ((each.embeddings.shape[1], each.logits.shape[1]) for each in (self, other))
         if mine != others:
             raise UserError(
@@ -56,7 +56,7 @@ class Features:
             )
 
     def subset(self, indices: Tensor) -> Features:
-        """The features of the samples at ``indices`` (int64 [m]); all of them in order are not copied."""
+        """Return the features of the samples at ``indices`` (int64 [m]), uncopied where these are all in order."""
         if torch.equal(indices, torch.arange(len(self), device=indices.device)):
             return self
         return Features(self.embeddings[indices], self.logits[indices], self.labels[indices])
@@ -71,7 +71,7 @@ class Features:
 
 
 def as_labels(labels: Any) -> Tensor:
-    """Labels as int64 [n].
+    """Return labels as int64 [n].
 
     Raises:
         UserError: not one row of non-negative integers.
@@ -86,7 +86,7 @@ def as_labels(labels: Any) -> Tensor:
 
 
 def as_scores(scores: Any, n: int) -> Tensor:
-    """Scores as float64 [n].
+    """Return scores as float64 [n].
 
     Raises:
         UserError: not one number for each of the ``n`` samples, or NaN among them.

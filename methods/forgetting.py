@@ -10,14 +10,15 @@ from utils.data.coreset import Coreset
 
 @dataclass(frozen=True)
 class Forgetting(Method):
-    """Most forgetting events first; what was never classified rightly ranks hardest.
+    """Pick the most forgotten samples first; those never classified correctly come before all others.
 
-    Scores are what ``ForgettingTrace`` (utils.training) gives: transitions from right to wrong between two
-    presentations of a sample in training, and +inf for a sample that was wrong at all of them.
+    The scores of ``ForgettingTrace`` (utils.training) count how often a sample goes from correct to incorrect between
+    two presentations in training; a sample that was never correct has +inf.
     """
 
     source = "Toneva et al., An Empirical Study of Example Forgetting during Deep Neural Network Learning, ICLR 2019"
     need = Need.FORGETTING
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the samples with the most forgetting events."""
         return highest(self.scores_of(inputs), budget)

@@ -1,4 +1,4 @@
-"""The whole data set, the ceiling of every table."""
+"""The whole data set, the upper baseline of every table."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from utils.data.coreset import Coreset
 
 @dataclass(frozen=True)
 class Full(Method):
-    """Every sample; its fraction is always 1."""
+    """Pick every sample; the fraction is always 1."""
 
     source = "baseline"
     need = Need.NOTHING
     whole = True
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Return every sample, in order."""
         return Coreset(np.arange(len(inputs)))

@@ -52,9 +52,11 @@ class Glister(Method):
 
     @property
     def nested(self) -> bool:
+        """Return whether the greedy is deterministic, and so ranks the samples."""
         return self.greedy != "StochasticGreedy"
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the sample whose gradient step lowers the validation loss most, again and again."""
         features, held_out = self.features_of(inputs), inputs.validation
         gradients = features.gradients()
         validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features)
@@ -80,14 +82,17 @@ class Glister(Method):
         return Coreset(np.array(picked, dtype=np.int64), gains=np.array(gains))
 
     def _candidates(self, left: np.ndarray, sample: int, random: np.random.Generator) -> np.ndarray:
-        """What to choose the next pick from, in ascending order: everything that is left, or a random part."""
+        """Return the candidates for the next pick, in ascending order: all that are left, or a random part of them."""
         if self.greedy != "StochasticGreedy" or sample >= len(left):
             return left
         return np.sort(random.choice(left, size=sample, replace=False))
 
 
 class ValidationLoss:
-    """The mean cross-entropy of validation samples at a last layer that moves, seen through their logits."""
+    """The mean cross-entropy of validation samples while the last layer takes gradient steps.
+
+    The layer itself is never built: a step changes the logits by a product of factors.
+    """
 
     def __init__(self, features: Features) -> None:
         self.labels = features.labels
@@ -95,7 +100,7 @@ class ValidationLoss:
         self.logits = features.logits.double()  # [m, C]
 
     def gradient(self) -> Tensor:
-        """Its gradient where the last layer is, [C, d + 1]."""
+        """Return the gradient at the last layer's present parameters, [C, d + 1]."""
         return Gradients(residuals(self.logits, self.labels), self.augmented).mean()
 
     def step(self, residual: Tensor, augmented: Tensor, eta: float) -> None:

@@ -1,4 +1,4 @@
-"""GradMatch: a weighted subset whose gradients add up to the mean gradient."""
+"""GradMatch: a weighted subset whose weighted gradients sum to the mean gradient."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ class GradMatch(Method):
 
     @property
     def nested(self) -> bool:
-        return False  # the picks are, their weights are not
+        """Return False: the picks are nested, but their weights are not."""
+        return False
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick by matching pursuit, and weigh the picks by non-negative least squares."""
         gradients = self.features_of(inputs).gradients()
         held_out = inputs.validation
         target = held_out.gradients().mean() if held_out is not None and len(held_out) else gradients.mean()
@@ -50,7 +52,7 @@ class GradMatch(Method):
 
 @dataclass(frozen=True, eq=False)
 class Pursuit:
-    """Picks, and the ridge regression of the target on their gradients in its Cholesky factor.
+    """The picks of a matching pursuit, and the ridge regression of the target on their gradients.
 
     Attributes:
         picks: int64 [k].
@@ -63,11 +65,11 @@ class Pursuit:
     projection: Tensor
 
     def weights(self) -> np.ndarray:
-        """argmin_w ‖Σ_j w_j g_j − b‖² + λ‖w‖², of either sign, float64 [k]."""
+        """Return argmin_w ‖Σ_j w_j g_j − b‖² + λ‖w‖², of either sign, float64 [k]."""
         return _back_substitute(self.factor, self.projection).cpu().numpy()
 
     def non_negative(self) -> np.ndarray:
-        """The same under w ≥ 0, which is min ‖Lᵀ w − L⁻¹ c‖; float64 [k]."""
+        """Return the same minimiser under w ≥ 0, which minimises ‖Lᵀ w − L⁻¹ c‖; float64 [k]."""
         from scipy.optimize import nnls  # here, because importing it takes a quarter of a second
 
         factor, projection = self.factor.T.cpu().numpy(), self.projection.cpu().numpy()
@@ -75,7 +77,7 @@ class Pursuit:
 
 
 def matching_pursuit(gradients: Gradients, target: Tensor, budget: int, ridge: float) -> Pursuit:
-    """Orthogonal matching pursuit of ``target`` [C, d + 1] by single gradients, without replacement.
+    """Pick by orthogonal matching pursuit of ``target`` [C, d + 1], without replacement.
 
     A pick costs one product of the factors and a row of the Cholesky factor; the residual is kept as a matrix
     [C, d + 1].
@@ -105,7 +107,7 @@ def matching_pursuit(gradients: Gradients, target: Tensor, budget: int, ridge: f
 
 
 def training_weights(weights: np.ndarray, n: int) -> np.ndarray:
-    """Non-negative weights [k] with zeros as light as the lightest of the others, summing to ``n``; float32 [k]."""
+    """Return ``weights`` [k], zeros raised to the smallest of the others, scaled to sum to ``n``; float32 [k]."""
     matched = weights > _ZERO * weights.max()
     filled = np.where(matched, weights, weights[matched].min()) if matched.any() else np.ones_like(weights)
     return (filled * (n / filled.sum())).astype(np.float32)

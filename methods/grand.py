@@ -1,4 +1,4 @@
-"""GraNd: the norm of a sample's gradient, averaged over networks."""
+"""GraNd: the samples of largest gradient norm, averaged over networks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from utils.data.coreset import Coreset
 
 @dataclass(frozen=True)
 class GraNd(Method):
-    """Highest mean of ‖g_i‖₂ first, over independently seeded networks; g is the last-layer gradient."""
+    """Pick the highest mean of ‖g_i‖₂ first, over independently seeded networks; g is the last-layer gradient."""
 
     source = "Paul et al., Deep Learning on a Data Diet: Finding Important Examples Early in Training, NeurIPS 2021"
     need = Need.REPEATS
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the samples of highest mean gradient norm."""
         return highest(self.scores_of(inputs), budget)
 
 
 def mean_gradient_norms(repeats: Iterable[Features]) -> Tensor:
-    """The mean of ‖g_i‖₂ over the features of the same samples by different networks, float64 [n].
+    """Return the mean of ‖g_i‖₂ over the features of the same samples by different networks, float64 [n].
 
     Raises:
         ValueError: there are none.

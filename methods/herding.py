@@ -1,4 +1,4 @@
-"""Herding: the mean of what is picked follows the mean of everything."""
+"""Herding: the mean embedding of the picks follows the mean embedding of all samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from utils.threads import small_steps
 
 @dataclass(frozen=True)
 class Herding(Method):
-    """Step t adds argmin_i ‖Σ_{s∈S} z_s + z_i − t·μ‖₂, μ the mean embedding, without replacement.
+    """Pick argmin_i ‖Σ_{s∈S} z_s + z_i − t·μ‖₂ at step t, μ the mean embedding, without replacement.
 
     With centred embeddings c = z − μ that is argmin_i ‖Σ_{s∈S} c_s + c_i‖₂: one matrix-vector product a pick.
     """
@@ -23,6 +23,7 @@ class Herding(Method):
     source = "Welling, Herding dynamical weights to learn, ICML 2009"
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the sample that brings the picks' mean embedding nearest to that of all samples, again and again."""
         z = self.features_of(inputs).embeddings.double()
         centred = z - z.mean(dim=0)  # [n, d]
         squares = centred.square().sum(dim=1)  # [n]

@@ -25,6 +25,7 @@ class KCenterGreedy(EmbeddingMethod):
     embeddings_only = True
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the sample farthest from all picks, again and again."""
         z = self.embeddings_of(inputs).double()  # [n, d]
 
         def distances(centre: int) -> Tensor:
@@ -35,10 +36,12 @@ class KCenterGreedy(EmbeddingMethod):
 
 
 def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) -> Coreset:
-    """``first``, then again and again the sample farthest from its nearest pick, the lowest index on ties.
+    """Pick ``first``, then again and again the sample farthest from its nearest pick, the lowest index on ties.
 
     Args:
-        distances: from the index of a centre to everyone's distance to it, float64 [n]; only the nearest are kept.
+        distances: returns every sample's distance to a centre given by its index, float64 [n].
+        first: index of the first pick.
+        budget: how many to pick.
     """
     picked = [first]
     nearest = distances(first).clone()  # [n]
@@ -50,5 +53,5 @@ def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) 
 
 
 def first_centre(n: int, seed: int) -> int:
-    """One of ``n`` samples at random."""
+    """Return one of ``n`` samples at random."""
     return int(torch.randint(n, (1,), generator=generator(seed, "first centre")))

@@ -1,4 +1,4 @@
-"""LCMat-S: the coreset whose loss has the gradient and the curvature of the full set's."""
+"""LCMat-S: a coreset that matches the gradient and the curvature of the full set's loss."""
 
 from __future__ import annotations
 
@@ -19,4 +19,5 @@ class LCMat(CurvatureMethod):
     source = "Shin et al., Loss-Curvature Matching for Dataset Selection and Condensation, AISTATS 2023"
 
     def distance(self, features: Features) -> Distance:
+        """Return the distances between gradients and curvatures."""
         return CurvatureDistance(features, self.eps, self.num_dims)

@@ -1,4 +1,4 @@
-"""How many samples each class gives, and the selection class by class or over everything."""
+"""Selection by any method: how many samples each class gives, and the picks of all classes in one coreset."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from utils.seeding import derive_seed
 
 
 def budgets_for(labels: Tensor, fraction: float, balance: bool) -> dict[int, int]:
-    """Samples to pick from each class present (balanced), or {-1: samples to pick over all}.
+    """Return how many samples to pick from each class that is present, or {-1: how many to pick over all}.
 
     Args:
         labels: int64 [n].
         fraction: in (0, 1]; a class of n_c samples gives round(fraction · n_c).
+        balance: whether to pick class by class.
 
     Raises:
         UserError: a fraction outside (0, 1], or one that leaves a class with nothing (names the smallest
@@ -48,7 +49,7 @@ def budgets_for(labels: Tensor, fraction: float, balance: bool) -> dict[int, int
 
 
 def smallest_fraction(size: int) -> float:
-    """The smallest fraction of four digits at which ``size`` samples give one."""
+    """Return the smallest fraction of four significant digits at which ``size`` samples give one."""
     digits = 4 + math.ceil(math.log10(size))
     step = 10.0**-digits
     fraction = round(math.ceil(0.5 / size / step) * step, digits)
@@ -65,10 +66,19 @@ def select(
     memory_budget: int | None = None,
     world: World = SINGLE_PROCESS,
 ) -> Coreset:
-    """The coreset of ``fraction`` of the samples in ``inputs``; balanced, class after class.
+    """Select ``fraction`` of the samples in ``inputs`` by ``method``.
 
     Args:
-        world: the ranks that share the classes out; what is not balanced the first one selects.
+        method: what selects.
+        inputs: at least what ``method`` needs.
+        fraction: in (0, 1].
+        balance: whether to select from each class separately; the coreset then holds class after class.
+        seed: of the method's random choices.
+        memory_budget: bytes to take beyond the inputs; None: half of what is free.
+        world: the processes that share the classes; without balance rank 0 selects for all.
+
+    Raises:
+        UserError: a fraction out of range, or an input that the method needs and lacks.
     """
     budgets = budgets_for(inputs.labels, fraction, balance)
     device = inputs.labels.device if inputs.features is None else inputs.features.embeddings.device
@@ -100,7 +110,7 @@ def select_fractions(
     memory_budget: int | None = None,
     world: World = SINGLE_PROCESS,
 ) -> dict[float, Coreset]:
-    """The coreset of each fraction; one selection serves them all where the method's picks are nested."""
+    """Select each of ``fractions``, by one selection for all where the method's picks are nested; see ``select``."""
 
     def of(fraction: float) -> Coreset:
         return select(method, inputs, fraction, balance=balance, seed=seed, memory_budget=memory_budget, world=world)
@@ -112,10 +122,13 @@ def select_fractions(
 
 
 def prefix(coreset: Coreset, labels: Tensor, fraction: float, balance: bool) -> Coreset:
-    """The first picks of a larger coreset: of each class, or of all, as many as ``fraction`` asks for.
+    """Return the first picks of a larger coreset, of each class or of all, as many as ``fraction`` asks for.
 
     Args:
-        labels: int64 [n] of the whole data set.
+        coreset: the larger one.
+        labels: int64 [n], of all samples that it was selected from.
+        fraction: in (0, 1].
+        balance: whether to take ``fraction`` of each class.
     """
     budgets = budgets_for(labels, fraction, balance)
     if not balance:

@@ -41,18 +41,20 @@ class SetFunctionMethod(Method):
 
     @property
     def nested(self) -> bool:
+        """Return whether the greedy ranks the samples, and picks carry no weights."""
         return self.greedy != "StochasticGreedy" and not self.weighted
 
     @property
     def set_function(self) -> type[SetFunction]:
-        """The function to maximise."""
+        """Return the class of the set function to maximise."""
         return FacilityLocation
 
     @abstractmethod
     def distance(self, features: Features) -> Distance:
-        """The distance D between samples; their similarity is an offset less D."""
+        """Return the distance D between samples; their similarity is an offset less D."""
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick greedily from the pairwise matrix of the samples' distances."""
         matrix = PairwiseMatrix(self.distance(self.features_of(inputs)), settings.memory_budget)
         picks = GREEDIES[self.greedy](self.set_function(matrix), budget, settings.seed)
         return replace(picks, weights=cluster_sizes(matrix, picks)) if self.weighted else picks
@@ -60,6 +62,7 @@ class SetFunctionMethod(Method):
     def pick_classes(
         self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
     ) -> list[Coreset]:
+        """Pick from each class: on a CPU in threads, on an accelerator in batches where the greedy is exact."""
         if not settings:
             return []
         device, room = settings[0].device, settings[0].memory_budget
@@ -74,7 +77,7 @@ class SetFunctionMethod(Method):
 
 
 def cluster_sizes(matrix: PairwiseMatrix, picks: Coreset) -> np.ndarray:
-    """How many samples each pick is nearest to, float32 [k]; a sample at equal distances goes to the earlier pick."""
+    """Return how many samples each pick is the nearest to, float32 [k]; at equal distances the earlier pick counts."""
     nearest = torch.full((matrix.n,), torch.inf, dtype=matrix.dtype, device=matrix.device)
     owner = torch.zeros(matrix.n, dtype=torch.int64, device=matrix.device)
     indices = torch.tensor(picks.indices, device=matrix.device)
@@ -88,7 +91,7 @@ def cluster_sizes(matrix: PairwiseMatrix, picks: Coreset) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CurvatureMethod(SetFunctionMethod):
-    """A method that can compare gradients and curvatures, as LCMat does.
+    """A set function method with the options of LCMat's distance between gradients and curvatures.
 
     Attributes:
         eps: weight of the curvature term, ρ/2.
@@ -116,7 +119,7 @@ KERNELS: dict[str, Callable[[Features, Submodular], Distance]] = {
 
 @dataclass(frozen=True)
 class Submodular(CurvatureMethod):
-    """Any kernel, set function and greedy optimiser together.
+    """Maximise any set function over any kernel by any greedy optimiser.
 
     Kernels of g_i, the per-sample last-layer gradients: ``cosine`` ½ + ½cos(g_i, g_j); ``worst`` c − D_ij with
     LCMat's D; ``grad_l2`` max d − d with d = ‖g_i − g_j‖₂; ``adacore`` the same of preconditioned gradients.
@@ -146,13 +149,16 @@ class Submodular(CurvatureMethod):
 
     @property
     def canonical(self) -> str | None:
+        """Return the method that facility location over this kernel is, where it has a name of its own."""
         if self.submodular != "FacilityLocation":
             return None
         return {"worst": "LCMat", "adacore": "AdaCore"}.get(self.kernel)
 
     @property
     def set_function(self) -> type[SetFunction]:
+        """Return the set function named by ``submodular``."""
         return SET_FUNCTIONS[self.submodular]
 
     def distance(self, features: Features) -> Distance:
+        """Return the distance behind the kernel."""
         return KERNELS[self.kernel](features, self)

@@ -1,4 +1,4 @@
-"""Which of several equal values wins: the lowest index, whatever rounding makes of them."""
+"""Ties: of values that are equal to rounding, the lowest index comes first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ ABSOLUTE_TOLERANCE = 1e-12  # of the sums that the values compared are differenc
 
 
 def first_highest(values: Tensor, scale: Tensor | float = 0.0) -> int:
-    """The lowest index among the values, floating [n], that equal the highest to rounding.
+    """Return the lowest index among the values that equal the highest to rounding.
 
     Args:
-        scale: the size of the sums that the values are differences of; their rounding is a share of it.
+        values: floating [n].
+        scale: size of the sums that the values are differences of, which bounds their rounding.
     """
     best = values.max()
     tolerance = RELATIVE_TOLERANCE * best.abs() + ABSOLUTE_TOLERANCE * scale
@@ -21,9 +22,9 @@ def first_highest(values: Tensor, scale: Tensor | float = 0.0) -> int:
 
 
 def ranking(scores: Tensor) -> Tensor:
-    """The indices of ``scores``, floating [n], from the highest down, int64 [n]; equal ones in index order.
+    """Return the indices of ``scores``, floating [n], from the highest down, int64 [n]; equal ones in index order.
 
-    Neighbours in the ranking count as equal where they differ by less than a 1e-9 of the smaller.
+    Neighbours in the ranking count as equal where they differ by at most 1e-9 of the smaller.
     """
     n = len(scores)
     values, order = scores.sort(descending=True, stable=True)

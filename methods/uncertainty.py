@@ -1,4 +1,4 @@
-"""Uncertainty sampling: what the proxy is least sure of."""
+"""Uncertainty sampling: the samples whose label the proxy is least sure of."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from utils.flags import OneOf, flag
 
 
 def least_confidence(features: Features) -> Tensor:
-    """1 − max_c p_c as the sum of the others, which keeps its digits where the largest is near one; [n]."""
+    """Return 1 − max_c p_c, [n], as the sum of the others, which is exact to rounding where the largest is near one."""
     return probabilities(features.logits).sort(dim=1).values[:, :-1].sum(dim=1)
 
 
 def entropy(features: Features) -> Tensor:
-    """−Σ_c p_c log p_c, [n]."""
+    """Return −Σ_c p_c log p_c, [n]."""
     logarithms = features.logits.double().log_softmax(dim=1)
     return -(logarithms.exp() * logarithms).sum(dim=1)
 
 
 def margin(features: Features) -> Tensor:
-    """1 − (the largest p_c − the second largest), likewise without taking anything from one; [n]."""
+    """Return 1 − (the largest p_c − the second largest), [n], exact to rounding in the same way."""
     second = probabilities(features.logits).sort(dim=1).values[:, -2:-1].sum(dim=1)  # 0 where there is one class
     return least_confidence(features) + second
 
@@ -41,7 +41,7 @@ UNCERTAINTIES: dict[str, Callable[[Features], Tensor]] = {
 
 @dataclass(frozen=True)
 class Uncertainty(Method):
-    """Most uncertain first.
+    """Pick the most uncertain samples first.
 
     LeastConfidence: the smallest max_c p_c. Entropy: the highest −Σ_c p_c log p_c. Margin: the smallest
     difference of the two largest p_c.
@@ -60,4 +60,5 @@ class Uncertainty(Method):
         object.__setattr__(self, "uncertainty", choose("uncertainty", self.uncertainty, UNCERTAINTIES))
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the samples of highest uncertainty."""
         return highest(UNCERTAINTIES[self.uncertainty](self.features_of(inputs)), budget)

@@ -12,10 +12,11 @@ from utils.data.coreset import Coreset
 
 @dataclass(frozen=True)
 class Uniform(Method):
-    """A seeded random order; per class where the selection is balanced."""
+    """Pick in a seeded random order."""
 
     source = "baseline"
     need = Need.NOTHING
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick at random without replacement."""
         return Coreset(np.random.default_rng(settings.seed).permutation(len(inputs))[:budget])

@@ -27,7 +27,10 @@ def pretrained_embeddings(
     Images are brought to what it was trained on: three channels, 224 × 224, ImageNet's mean and standard deviation.
 
     Args:
-        batches: of images normalised by ``mean`` and ``std``, one value a channel.
+        batches: of images normalised by ``mean`` and ``std``.
+        mean: one value a channel.
+        std: one value a channel.
+        device: where the network runs.
 
     Raises:
         UserError: the weights are not there and cannot be downloaded.

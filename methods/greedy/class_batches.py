@@ -23,9 +23,15 @@ _COPIES = 3  # of a batch of matrices: itself, the minima of a pass, and the mat
 def batched_facility_location(
     distances: Iterable[Distance], budgets: Sequence[int], device: torch.device, memory_budget: int | None
 ) -> list[Coreset]:
-    """The picks of naive greedy for every class, batched as far as ``memory_budget`` bytes allow.
+    """Pick from every class by naive greedy, as many classes at once as ``memory_budget`` allows.
 
-    A class whose matrix alone exceeds the budget is picked by itself, with its rows computed on demand.
+    A class whose matrix alone exceeds the budget is picked from by itself, with its rows computed on demand.
+
+    Args:
+        distances: of each class; an iterator may make them one by one.
+        budgets: how many to pick from each.
+        device: where the distances are.
+        memory_budget: bytes to take beyond the distances; None: half of what is free.
     """
     room = allowance(memory_budget, device)
     picks: list[Coreset] = []
@@ -53,7 +59,7 @@ def batched_facility_location(
 
 @dataclass(frozen=True, eq=False)
 class _Class:
-    """A class that waits for its batch: distances [n, n], gains of the first pick float64 [n], and their tolerance."""
+    """A class that waits for its batch: distances [n, n], first gains float64 [n], and the tolerance of gains."""
 
     distances: Tensor
     gains: Tensor
@@ -61,7 +67,7 @@ class _Class:
 
 
 def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Coreset]:
-    """Greedy picks from held matrices, the lowest index on ties; no transfer until the last pick is made."""
+    """Pick greedily from held matrices, the lowest index on ties, with no transfer to the host before the last pick."""
     if not classes:
         return []
     padded = _pad([each.distances for each in classes], 0.0)  # [B, n, n]
@@ -87,7 +93,7 @@ def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Cores
 
 
 def _pad(tensors: Sequence[Tensor], value: float) -> Tensor:
-    """Tensors that differ in their lengths, filled up with ``value`` and stacked."""
+    """Return tensors of different lengths filled up with ``value`` and stacked."""
     lengths = [max(lengths) for lengths in zip(*(tensor.shape for tensor in tensors), strict=True)]
     padded = tensors[0].new_full((len(tensors), *lengths), value)
     for target, tensor in zip(padded, tensors, strict=True):

@@ -1,4 +1,4 @@
-"""Classes side by side on the cores of a CPU, as many at a time as memory allows."""
+"""Picking from several classes at once in threads, as many as cores and memory allow."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ _CURVATURE = 128  # values of a sample beside its embedding and logits
 def pick_in_threads(
     method: Method, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
 ) -> list[Coreset]:
-    """One ``method.pick`` a class, each class made when its turn comes.
+    """Pick from each class in a thread of its own; return the picks in the order of the classes.
 
-    Every core works on a class of its own: on matrices of a few thousand rows that beats all cores on one.
+    On matrices of a few thousand rows a core for each class is faster than all cores on one class.
+
+    Args:
+        method: what picks.
+        classes: inputs of each class, taken one by one as memory becomes free.
+        budgets: how many to pick from each.
+        settings: of each pick; the memory budget of the first is shared by all.
     """
     cores = torch.get_num_threads()
     workers = min(cores, len(budgets))
@@ -51,6 +57,8 @@ def pick_in_threads(
 
 @dataclass(frozen=True, eq=False)
 class _Job:
+    """A class to pick from, and the bytes set aside for it."""
+
     position: int
     inputs: SelectionInputs
     budget: int
@@ -59,11 +67,12 @@ class _Job:
 
 
 class _Queue:
-    """Hands out classes one by one, each with the memory to hold its matrix, or with all there is.
+    """Hands out classes one by one, each with memory enough to hold its matrix, or with all there is.
 
     Args:
+        classes: inputs, budget and settings of each.
         room: bytes that all classes under way may take together.
-        workers: how many share it.
+        workers: threads that share them.
     """
 
     def __init__(self, classes: Iterable[tuple[SelectionInputs, int, PickSettings]], room: int, workers: int) -> None:
@@ -72,7 +81,7 @@ class _Queue:
         self.turn, self.changed = threading.Lock(), threading.Condition()
 
     def take(self) -> _Job | None:
-        """The next class, once there is memory for it; None after the last, or once closed."""
+        """Return the next class once there is memory for it; None after the last, or once closed."""
         with self.turn:
             following = next(self.classes, None)
             if following is None:
@@ -95,14 +104,14 @@ class _Queue:
             self.changed.notify_all()
 
     def close(self) -> None:
-        """Hand out no more."""
+        """Hand out no more classes, and wake those who wait for one."""
         with self.changed:
             self.open = False
             self.changed.notify_all()
 
 
 def _factor_bytes(inputs: SelectionInputs) -> int:
-    """About what the factors of a class take in float64."""
+    """Return about the bytes that the factors of a class take in float64."""
     if inputs.features is None:
         return 0
     return 8 * len(inputs) * (inputs.features.embeddings.shape[1] + inputs.features.logits.shape[1] + _CURVATURE)

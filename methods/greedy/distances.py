@@ -1,7 +1,7 @@
 """Distances between samples from the factors of their last-layer derivatives, exact and in bounded memory.
 
-Nothing of size n × C(d + 1) or n × n × K is ever built. Gradients, whose products cancel, are summed in float64, and
-a distance that is small beside them is taken again from explicit differences, so that duplicates lie at exactly 0.
+Nothing of size n × C(d + 1) or n × n × K is ever built. Products of gradients cancel: they are taken in float64, and a
+distance small beside its gradients is computed again from explicit differences, so that duplicates lie at exactly 0.
 Curvatures, whose differences do not cancel, are compared in the dtype of the embeddings, in which results come too.
 """
 
@@ -25,13 +25,13 @@ _ROUNDING = 1e-13  # of a row's sum, as a share of the norms behind it
 
 
 class Distance(ABC):
-    """A symmetric, non-negative n × n matrix, computed where it is asked for.
+    """A symmetric, non-negative n × n matrix whose blocks are computed on demand.
 
     Attributes:
         n: number of samples.
         dtype: of the values returned.
         device: where they are computed.
-        rounding: what rounding may add to the sum of a row.
+        rounding: a bound on the rounding error of the sum of a row.
         offset: similarities are this less the distance; None: the largest distance.
     """
 
@@ -42,27 +42,27 @@ class Distance(ABC):
 
     @property
     def nbytes(self) -> int:
-        """What the factors take."""
+        """Return the bytes that the factors take."""
         return sum(each.nbytes for each in vars(self).values() if isinstance(each, Tensor))
 
     @abstractmethod
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
-        """The block at the given indices (int64 [r] and [c], or slices), float64 [r, c].
+        """Return the block at the given indices (int64 [r] and [c], or slices), float64 [r, c].
 
         It lies in the first of ``scratch``'s two blocks until that is used again; the second is free.
         """
 
     def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
-        """The same in memory of its own."""
+        """Return the block at the given indices in memory of its own, float64 [r, c]."""
         everything = torch.arange(self.n, device=self.device)
         return self.block(rows, columns, Scratch(len(everything[rows]) * len(everything[columns]), self.device))
 
     def diagonal(self) -> Tensor:
-        """The distance of every sample to itself, float64 [n]."""
+        """Return the distance of every sample to itself, float64 [n]."""
         return torch.zeros(self.n, dtype=torch.float64, device=self.device)
 
     def triangle(self, rows_at_once: int, scratch: Scratch, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
-        """Every pair once: bands of rows, each with its distances to all samples from its own first one on.
+        """Yield every pair once: bands of rows, each with its distances to all samples from its own first one on.
 
         Args:
             rows_at_once: rows in a band.
@@ -92,6 +92,7 @@ class OuterDistance(Distance):
         super().__init__(len(left), dtype, left.device, rounding)
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        """Return the block from products of factors, small distances from explicit differences."""
         products, other = products_of_factors(self.left, self.right, rows, columns, scratch)
         norms = torch.add(self.squared_norms[rows, None], self.squared_norms[columns], out=other)  # [r, c]
         squared = torch.sub(norms, products, alpha=2, out=products)
@@ -102,14 +103,14 @@ class OuterDistance(Distance):
         return squared.sqrt_()
 
     def _squared_again(self, i: Tensor, j: Tensor) -> Tensor:
-        """The squares for pairs (i, j), int64 [m] each, without cancellation, [m]; of a sample to itself 0."""
+        """Return squared distances of pairs (i, j), int64 [m] each, without cancellation, [m]; 0 where i = j."""
         squared = torch.zeros(len(i), dtype=torch.float64, device=self.device)
         for pairs in (i != j).nonzero()[:, 0].split(max(1, _VALUES_AT_ONCE // self.right.shape[1])):
             squared[pairs] = self._squared_from_differences(i[pairs], j[pairs])
         return squared
 
     def _squared_from_differences(self, i: Tensor, j: Tensor) -> Tensor:
-        """¼(‖Δr‖²‖Σv‖² + ‖Σr‖²‖Δv‖² + 2⟨Δr, Σr⟩⟨Δv, Σv⟩) for pairs (i, j), int64 [m] each, Σ being sums; [m]."""
+        """Return ¼(‖Δr‖²‖Σv‖² + ‖Σr‖²‖Δv‖² + 2⟨Δr, Σr⟩⟨Δv, Σv⟩), [m], where Δx = x_i − x_j, Σx = x_i + x_j."""
         dr, sr = self.left[i] - self.left[j], self.left[i] + self.left[j]
         dv, sv = self.right[i] - self.right[j], self.right[i] + self.right[j]
         along = dr.square().sum(dim=1) * sv.square().sum(dim=1)
@@ -141,10 +142,12 @@ class CurvatureDistance(GradientDistance):
         self.weighted_curvature = torch.nn.functional.pad(h, (0, -h.shape[1] % _LANES))  # [n, K or a few more]
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        """Return the block of gradient distances plus L1 distances between weighted curvatures."""
         h = self.weighted_curvature
         return add_manhattan(super().block(rows, columns, scratch), h[rows], h[columns])
 
     def triangle(self, rows_at_once: int, scratch: Scratch, roomy: bool = False) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the same bands; on a CPU with memory to spare, from torch's fast condensed L1 distances."""
         if not roomy or self.device.type != "cpu":
             yield from super().triangle(rows_at_once, scratch)
             return
@@ -182,20 +185,26 @@ class CosineDistance(Distance):
         self.left, self.right = directions(residuals(features.logits, features.labels)), directions(augment(z))
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
+        """Return the block from products of directions."""
         cosine, _ = products_of_factors(self.left, self.right, rows, columns, scratch)
         return cosine.neg_().add_(1).clamp_(min=0).div_(2)
 
     def diagonal(self) -> Tensor:
+        """Return 0, and ½ for zero gradients, float64 [n]."""
         return torch.where(self.left.any(dim=1), 0.0, 0.5).double()
 
 
 def products_of_factors(
     left: Tensor, right: Tensor, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch
 ) -> tuple[Tensor, Tensor]:
-    """⟨l_i, l_j⟩⟨r_i, r_j⟩ in the first of ``scratch``'s blocks, and the second, which is free; [r, c] each.
+    """Return ⟨l_i, l_j⟩⟨r_i, r_j⟩ in the first of ``scratch``'s blocks, and the second, which is free; [r, c] each.
 
     Args:
-        left: l, float64 [n, C], right: r, float64 [n, D].
+        left: l, float64 [n, C].
+        right: r, float64 [n, D].
+        rows: i, int64 [r] or a slice.
+        columns: j, int64 [c] or a slice.
+        scratch: room for two blocks.
     """
     products, free = scratch.pair(len(left[rows]), len(left[columns]))
     torch.mm(right[rows], right[columns].T, out=products)
@@ -204,13 +213,13 @@ def products_of_factors(
 
 
 def directions(vectors: Tensor) -> Tensor:
-    """``vectors`` [n, d] at length 1, whatever their size; a zero stays one."""
+    """Return ``vectors`` [n, d] scaled to length 1, without overflow or underflow; zero vectors stay zero."""
     largest = vectors.abs().amax(dim=1, keepdim=True)  # [n, 1]
     return torch.nn.functional.normalize(vectors / largest.clamp(min=torch.finfo(vectors.dtype).tiny))
 
 
 def symmetric(band: Tensor) -> Tensor:
-    """``band`` [r, c] with the lower triangle of its first r columns mirrored, in place, from the upper one."""
+    """Return ``band`` [r, c], its first r columns made symmetric in place from their upper triangle."""
     square = band[:, : len(band)]  # [r, r]
     square.copy_(square.triu() + square.triu(1).T)
     return band

@@ -1,8 +1,8 @@
 """L1 distances between rows, as fast as torch's kernels allow.
 
-On a CPU ``torch.pdist`` adds as many coordinates at once as the processor has lanes, and ``torch.cdist`` one after the
-other, several times slower. So cross distances are taken from ``pdist`` of a few rows of each side together; the pairs
-within a side are thrown away. A pair comes out the same to the last bit whatever rows surround it.
+On a CPU ``torch.pdist`` is vectorised over coordinates; ``torch.cdist`` is not, and several times slower. So distances
+between two sets of rows are taken from ``pdist`` of a few rows of both together, and the pairs within a set are thrown
+away. A pair comes out the same to the last bit whatever rows surround it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FEWEST, _MOST = 64, 256  # rows of a side taken together
 
 
 def add_manhattan(target: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """``target`` [r, c] += Σ_k |a_ik − b_jk| in place, for a [r, K] and b [c, K] of one dtype."""
+    """Add Σ_k |a_ik − b_jk| to ``target`` [r, c] in place and return it, for a [r, K] and b [c, K] of one dtype."""
     if a.device.type != "cpu":
         return target.add_(torch.cdist(a, b, p=1))
     for part, rows in zip(target.split(_MOST), a.split(_MOST), strict=True):
@@ -28,7 +28,7 @@ def add_manhattan(target: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _across(r: int, c: int) -> Tensor:
-    """Where ``pdist`` of r + c rows puts the pairs of one of the first r with one of the others, int64 [r, c]."""
+    """Return where ``pdist`` of r + c rows puts the pairs of the first r with the others, int64 [r, c]."""
     i = torch.arange(r)
     first = i * (2 * (r + c) - i - 1) // 2 + r - i - 1  # [r]
     return first[:, None] + torch.arange(c)

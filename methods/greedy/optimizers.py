@@ -26,7 +26,10 @@ _ACCEPTANCE = 0.9  # approximate-lazy greedy takes a fresh gain of this share of
 
 
 def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
-    """Every gain anew for every pick: on an accelerator one pass, and the reference for the others."""
+    """Pick with every gain computed again for each pick.
+
+    That is one pass a pick on an accelerator, and the reference for the other optimisers.
+    """
     picked: list[int] = []
     gains: list[float] = []
     available = torch.ones(function.n, dtype=torch.bool, device=function.device)
@@ -39,7 +42,7 @@ def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
 
 
 def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
-    """The picks of naive greedy on a submodular function, whose gains only fall (Minoux 1978).
+    """Pick what naive greedy picks of a submodular function, whose gains only fall (Minoux 1978).
 
     Old gains are upper bounds: only candidates whose bound reaches the best fresh gain are evaluated, twice as
     many at a time the longer a pick takes.
@@ -63,7 +66,7 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
 
 
 def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
-    """The best of a random n/k · ln(1/δ) candidates at each pick (Mirzasoleiman et al. 2015)."""
+    """Pick the best of a random n/k · ln(1/δ) candidates at each pick (Mirzasoleiman et al. 2015)."""
     picked: list[int] = []
     gains: list[float] = []
     random = np.random.default_rng(derive_seed(seed, "stochastic greedy"))
@@ -80,7 +83,7 @@ def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Core
 
 
 def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
-    """Lazy greedy that takes a candidate whose fresh gain is at least 0.9 of the next bound.
+    """Pick lazily, taking a candidate whose fresh gain is at least 0.9 of the next bound.
 
     Where the bound is not positive there is no share of it to reach: the candidate must reach the bound.
     """
@@ -113,18 +116,18 @@ GREEDIES: dict[str, Greedy] = {
 
 
 class _Bounds:
-    """Candidates by the last gain (gain, j) known of each, which bounds the next one; the highest come first."""
+    """A heap of candidates by the last gain known of each, which bounds its next one from above."""
 
     def __init__(self, function: SetFunction, picked: list[int]) -> None:
         self.heap = [(-gain, j) for j, gain in enumerate(function.all_gains().tolist()) if j not in picked]
         heapq.heapify(self.heap)
 
     def highest(self) -> float:
-        """The largest bound; of no candidates −∞."""
+        """Return the largest bound; −∞ where there are no candidates."""
         return -self.heap[0][0] if self.heap else -math.inf
 
     def pop(self, least: float, count: int | None = None) -> list[tuple[float, int]]:
-        """Take out the candidates, at most ``count``, whose bound is at least ``least``."""
+        """Remove and return the candidates, at most ``count``, whose bound is at least ``least``, the highest first."""
         taken: list[tuple[float, int]] = []
         while self.heap and -self.heap[0][0] >= least and len(taken) != count:
             negative, j = heapq.heappop(self.heap)
@@ -132,13 +135,13 @@ class _Bounds:
         return taken
 
     def push(self, evaluated: Iterable[tuple[float, int]]) -> None:
-        """Put candidates back with new bounds."""
+        """Put candidates back with new bounds (gain, j)."""
         for gain, j in evaluated:
             heapq.heappush(self.heap, (-gain, j))
 
 
 def _evaluate(function: SetFunction, candidates: list[int]) -> list[tuple[float, int]]:
-    """The gain now of each of ``candidates``, (gain, j)."""
+    """Return (gain, j) for each of ``candidates``, its gain being computed now."""
     groups = torch.tensor(candidates, device=function.device).split(function.matrix.rows_at_once)
     held = function.matrix.held is not None
     with small_steps(len(candidates) * function.n) if held else nullcontext():

@@ -17,7 +17,7 @@ _HELD_BAND = 32  # the same, at least, of a matrix that is held
 
 
 class PairwiseMatrix:
-    """The rows of a symmetric n × n ``Distance``, the same to rounding whether held or computed again.
+    """A symmetric n × n ``Distance`` by rows, the same to rounding whether held or computed on demand.
 
     Args:
         distance: what computes the matrix.
@@ -28,8 +28,8 @@ class PairwiseMatrix:
         sums: of each row, float64 [n], before any rounding to ``dtype``.
         maximum: the largest value.
         rows_at_once: how many rows may be asked for at once.
-        batch: how many are worth asking for where one may do: computing them costs a pass over the factors.
-        room: bytes that its users may take to keep what they need of rows computed on demand.
+        batch: rows worth asking for at once even where fewer may do, since each request has a fixed cost.
+        room: bytes left for a cache of rows computed on demand.
 
     Raises:
         UserError: distances that overflow their dtype.
@@ -56,24 +56,24 @@ class PairwiseMatrix:
         self.sums, self.maximum = self._survey(roomy)
 
     def rows(self, indices: Tensor) -> Tensor:
-        """The rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, n], in memory that the next call reuses."""
+        """Return the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, n]; the next call reuses the memory."""
         found = self.buffer[: len(indices)]
         if self.held is not None:
             return torch.index_select(self.held, 0, indices, out=found)
         return found.copy_(self.distance.block(indices, slice(0, self.n), self.scratch))
 
     def row(self, i: int) -> Tensor:
-        """One row, [n], in memory of its own."""
+        """Return one row, [n], in memory of its own."""
         return self.rows(torch.tensor([i], device=self.device))[0].clone()
 
     def sums_of(self, rows: Tensor) -> Tensor:
-        """Σ_i of each of ``rows`` [m, n], m ≤ ``rows_at_once``, float64 [m]."""
+        """Return the sum of each of ``rows`` [m, n], m ≤ ``rows_at_once``, float64 [m]."""
         if self.device.type == "cpu" and rows.dtype != torch.float64:
             rows = self.scratch.pair(*rows.shape)[0].copy_(rows)  # faster than widening within the sum
         return rows.sum(dim=1, dtype=torch.float64)
 
     def sums_of_minima(self, limits: Tensor) -> Tensor:
-        """Σ_i min(limit_i, D_ij) for every j, float64 [n], each pair taken once; ``limits`` is [n]."""
+        """Return Σ_i min(limit_i, D_ij) for every j, float64 [n], computing each pair once; ``limits`` is [n]."""
         if self.held is not None:
             bands = self.held.split(self.rows_at_once)
             minima = (torch.minimum(band, limits, out=self.buffer[: len(band)]) for band in bands)
@@ -88,11 +88,11 @@ class PairwiseMatrix:
         return sums
 
     def offset(self) -> float:
-        """What similarities are less distances: the distance's own offset, or its maximum."""
+        """Return c of the similarities c − D: the distance's own offset, or its maximum."""
         return self.maximum if self.distance.offset is None else self.distance.offset
 
     def _survey(self, roomy: bool) -> tuple[Tensor, float]:
-        """The sums of the rows and the maximum, each pair computed once; ``held`` is filled on the way."""
+        """Return the sums of the rows and the maximum, computing each pair once; fill ``held`` if there is one."""
         sums = torch.zeros(self.n, dtype=torch.float64, device=self.device)
         maximum = torch.zeros((), dtype=torch.float64, device=self.device)
         for rows, band in self.distance.triangle(self.rows_at_once, self.scratch, roomy):
@@ -109,20 +109,20 @@ class PairwiseMatrix:
 
 
 def allowance(memory_budget: int | None, device: torch.device) -> int:
-    """The budget in bytes; by default half of what is free on ``device``."""
+    """Return the budget in bytes, by default half of what is free on ``device``."""
     return int(_DEFAULT_SHARE * free_memory(device) if memory_budget is None else memory_budget)
 
 
 def held_bytes(n: int, dtype: torch.dtype) -> int:
-    """What it takes beside the factors to hold an n × n matrix: itself, and a band of rows in the making."""
+    """Return the bytes to hold an n × n matrix, beside the factors: the matrix, and a band of rows being computed."""
     return n * n * dtype.itemsize + min(n, _HELD_BAND) * n * (dtype.itemsize + 8 * _WORKING_COPIES)
 
 
 def roomy_bytes(n: int, dtype: torch.dtype) -> int:
-    """What it takes to hold one and to make it the fast way, from a condensed triangle."""
+    """Return the bytes to hold an n × n matrix and to compute it the fast way, from a condensed triangle."""
     return held_bytes(n, dtype) + condensed_bytes(n, dtype)
 
 
 def condensed_bytes(n: int, dtype: torch.dtype) -> int:
-    """Of a triangle."""
+    """Return the bytes of half an n × n matrix."""
     return n * n // 2 * dtype.itemsize

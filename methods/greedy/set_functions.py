@@ -26,7 +26,7 @@ class SetFunction(ABC):
         offset: at least the largest of them; None: the matrix's own.
 
     Attributes:
-        tolerance: how far apart rounding may take equal gains.
+        tolerance: a bound on the difference that rounding makes between equal gains.
     """
 
     tolerance: float
@@ -38,15 +38,15 @@ class SetFunction(ABC):
 
     @abstractmethod
     def gains(self, candidates: Tensor) -> Tensor:
-        """The marginal gains f(A ∪ {j}) − f(A), float64 [m], of ``candidates`` (int64 [m])."""
+        """Return the marginal gains f(A ∪ {j}) − f(A), float64 [m], of ``candidates`` (int64 [m])."""
 
     @abstractmethod
     def all_gains(self) -> Tensor:
-        """The gains of every sample, float64 [n], a copy."""
+        """Return the gains of every sample, float64 [n], a copy."""
 
     @abstractmethod
     def add(self, candidate: int) -> None:
-        """A ← A ∪ {candidate}."""
+        """Add ``candidate`` to A."""
 
 
 class FacilityLocation(SetFunction):
@@ -64,6 +64,7 @@ class FacilityLocation(SetFunction):
         self.cache = RowCache(matrix) if matrix.held is None else None
 
     def gains(self, candidates: Tensor) -> Tensor:
+        """Return the gains of ``candidates``, from sums of row minima."""
         if self.nearest is None:
             return self.total - self.matrix.sums[candidates]
         if self.cache is not None:
@@ -72,6 +73,7 @@ class FacilityLocation(SetFunction):
         return self.total - self.matrix.sums_of(torch.minimum(rows, self.nearest, out=rows))
 
     def all_gains(self) -> Tensor:
+        """Return the gains of every sample, from sums of row minima."""
         if self.nearest is None:
             return self.total - self.matrix.sums
         if self.cache is not None:
@@ -79,6 +81,7 @@ class FacilityLocation(SetFunction):
         return self.total - self.matrix.sums_of_minima(self.nearest)
 
     def add(self, candidate: int) -> None:
+        """Lower each sample's distance to its nearest pick."""
         if self.nearest is None:
             self.nearest = self.matrix.row(candidate)
         elif self.cache is not None:
@@ -97,12 +100,15 @@ class GraphCut(SetFunction):
         self.tolerance = matrix.distance.rounding + ABSOLUTE_TOLERANCE * self.n * self.offset
 
     def gains(self, candidates: Tensor) -> Tensor:
+        """Return the gains of ``candidates``."""
         return self.current[candidates]
 
     def all_gains(self) -> Tensor:
+        """Return the gains of every sample."""
         return self.current.clone()
 
     def add(self, candidate: int) -> None:
+        """Subtract twice the similarity to the pick from every gain."""
         self.current -= 2 * (self.offset - self.matrix.row(candidate).double())
 
 
@@ -123,12 +129,15 @@ class LogDeterminant(SetFunction):
         self.factor = torch.empty(16, self.n, dtype=torch.float64, device=self.device)  # [room, n]
 
     def gains(self, candidates: Tensor) -> Tensor:
+        """Return the gains of ``candidates``: the logarithms of their residual variances."""
         return self.variances[candidates].clamp(min=self.floor).log()
 
     def all_gains(self) -> Tensor:
+        """Return the gains of every sample: the logarithms of their residual variances."""
         return self.variances.clamp(min=self.floor).log()
 
     def add(self, candidate: int) -> None:
+        """Add a row to the Cholesky factor, and lower the residual variances."""
         if self.size == len(self.factor):
             self.factor = torch.cat([self.factor, torch.empty_like(self.factor)])  # [2 · room, n]
         known = self.factor[: self.size]
