@@ -18,7 +18,7 @@ _SHAPES = {"CIFAR-10 (50,000, 10 classes)": lambda: even(50_000), "ImageNet (1,2
 
 
 def on_accelerator(repeats: int) -> Iterator[str]:
-    """Seconds on the GPU and on the CPU, and their ratio."""
+    """Yield a table: seconds on the GPU and on the CPU, and their ratio."""
     device = pick_device()
     if device.type != "cuda":
         yield "Not measured: no accelerator."

@@ -30,7 +30,7 @@ _TEMPORARIES = 2  # n × n × K of them, float32; all else takes a twentieth of 
 
 
 def against_dense(repeats: int) -> Iterator[str]:
-    """Seconds, their ratio, memory, and how many picks are the same."""
+    """Yield a table: seconds, their ratio, memory, and how many picks are the same."""
     rows = [_row(way, n, round(n * share), repeats) for way, n in _ways() for share in _SHARES]
     titles = ["picks", "dense way", "dense (s)", "here (s)", "ratio", "dense (MB)", "here (MB)", "picks shared"]
     yield table(titles, rows)
@@ -41,7 +41,7 @@ def against_dense(repeats: int) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Way:
-    """One way of going about it, and the process that does."""
+    """A dense implementation, and the process that runs it."""
 
     name: str
     in_place: bool
@@ -49,7 +49,7 @@ class _Way:
 
 
 def _ways() -> list[tuple[_Way, int]]:
-    """Each with its number of samples: as many of the class as fit into memory."""
+    """Return each dense way with its number of samples: as many of the class as fit into memory."""
     default, huge_pages = (Elsewhere(THP_MEM_ALLOC_ENABLE=value) for value in ("0", "1"))
     room = 0.9 * free_memory(torch.device("cpu"))
     fitting = [n for n in range(500, _N + 1, 500) if 1.05 * _TEMPORARIES * n * n * NUM_DIMS * 4 <= room]
@@ -75,7 +75,7 @@ def _row(way: _Way, n: int, budget: int, repeats: int) -> list[str]:
 
 
 def dense_lcmat(features: Features, budget: int, in_place: bool = False) -> np.ndarray:
-    """The picks, int64 [budget]."""
+    """Return the picks of LCMat the dense way, int64 [budget]."""
     gradients, hessians = derivatives(features)  # [n, C(d + 1)] each
     top = hessians.var(dim=0).topk(NUM_DIMS).indices
     h = hessians[:, top]  # [n, K]
@@ -87,7 +87,7 @@ def dense_lcmat(features: Features, budget: int, in_place: bool = False) -> np.n
 
 
 def derivatives(features: Features) -> tuple[Tensor, Tensor]:
-    """g and h of every sample's own loss, bias first, [n, C(d + 1)] each."""
+    """Return g and h of every sample's own loss, bias first, [n, C(d + 1)] each."""
     z, classes = features.embeddings, features.logits.shape[1]
     layer = extend(nn.Linear(z.shape[1], classes).to(z.dtype))
     with torch.no_grad():
@@ -105,7 +105,7 @@ def derivatives(features: Features) -> tuple[Tensor, Tensor]:
 
 
 def naive_greedy(similarity: Tensor, budget: int) -> np.ndarray:
-    """Facility location over ``similarity`` [n, n]."""
+    """Return the picks of facility location over ``similarity`` [n, n], int64 [budget]."""
     current = torch.zeros(len(similarity), dtype=similarity.dtype)
     picks: list[int] = []
     for _ in range(budget):

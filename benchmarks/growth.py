@@ -21,7 +21,7 @@ _BOUND = 2 * 10**9  # bytes, in which the largest n is selected from again
 
 
 def growth(plot: Path) -> Iterator[str]:
-    """Tables, the exponents fitted to them, and a plot."""
+    """Yield tables and the exponents fitted to them; draw them into ``plot``."""
     yield f"{_FRACTION:.0%} of n samples in one selection, within half of the free memory.\n"
     warm_up = one_class(_SAMPLES[0])
     lcmat(warm_up, _FRACTION)
@@ -39,7 +39,7 @@ def _measure(n: int, classes: int, memory_budget: int | None = None) -> Measured
 
 
 def _bounded(before: Measured) -> str:
-    """The largest selection again, in memory that does not hold its matrix."""
+    """Select from the largest problem again, in memory that does not hold its matrix; return a sentence on it."""
     bounded = _measure(_SAMPLES[-1], _CLASSES[0], _BOUND)
     same = "the same picks" if np.array_equal(bounded.result, before.result) else "OTHER picks"
     return (
@@ -63,7 +63,7 @@ def _values(measurements: Mapping[int, Measured]) -> tuple[dict[int, float], dic
 
 
 def exponent(values: Mapping[int, float]) -> float:
-    """Of the power law through all points, by least squares of the logarithms."""
+    """Return the exponent of the power law through all points, by least squares of the logarithms."""
     return float(np.polyfit(np.log(list(values)), np.log(list(values.values())), 1)[0])
 
 

@@ -28,7 +28,7 @@ _FRACTION = 0.1
 
 
 def imagenet_shape() -> Iterator[str]:
-    """Seconds by phase, and the memory of the whole process with its inputs."""
+    """Yield a table: seconds by phase, and the memory of the whole process with its inputs."""
     made = imagenet()
     inputs = resident()
     checked = measured(lambda: Features.of(made.embeddings, made.logits, made.labels))

@@ -20,7 +20,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Measured:
-    """What work gave, its seconds, and the most resident bytes while it ran less those before."""
+    """The result of some work, its seconds, and the most resident bytes while it ran less those before."""
 
     result: Any
     seconds: float
@@ -28,7 +28,7 @@ class Measured:
 
 
 def measured(work: Callable[[], Any]) -> Measured:
-    """One call of ``work``."""
+    """Call ``work`` once and measure it."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
     before = resident()
@@ -46,7 +46,7 @@ class Elsewhere:
         self.process = ProcessPoolExecutor(1, spawn, initializer=_set_environment, initargs=(environment,))
 
     def measured(self, work: Callable[[], Any]) -> Measured:
-        """One call of ``work`` there."""
+        """Call ``work`` once in that process and measure it."""
         return self.process.submit(measured, work).result()
 
 
@@ -55,7 +55,7 @@ def _set_environment(variables: Mapping[str, str]) -> None:
 
 
 def taking_turns(*work: Callable[[], Measured], repeats: int) -> list[Measured]:
-    """Of each: its first result, median seconds and largest peak over ``repeats`` rounds in which all have a turn.
+    """Return of each its first result, median seconds and largest peak over ``repeats`` rounds in which all take turns.
 
     A turn lasts two seconds at least, and counts with the median of its calls: the first pays for memory that the
     other work has just given back to the system.
@@ -81,7 +81,7 @@ def _summary(runs: Sequence[Measured]) -> Measured:
 
 
 def medians(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each; the repeats take turns, so that what else the machine does meets all alike."""
+    """Return the median seconds of each; the repeats take turns, so that other load on the machine meets all alike."""
     rounds = [{name: _seconds(each) for name, each in work.items()} for _ in range(repeats)]
     return {name: statistics.median(each[name] for each in rounds) for name in work}
 
@@ -93,12 +93,12 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def resident() -> int:
-    """Resident bytes of this process."""
+    """Return the resident bytes of this process."""
     return _status_bytes("VmRSS")
 
 
 def peak() -> int:
-    """The most there were, since the start or the last call of ``measured``."""
+    """Return the most resident bytes since the start or the last call of ``measured``."""
     return _status_bytes("VmHWM")
 
 
@@ -108,6 +108,6 @@ def _status_bytes(key: str) -> int:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the first column left and the others right."""
+    """Return a markdown table, its first column to the left and the others to the right."""
     lines = [f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

@@ -22,7 +22,7 @@ Maximise = Callable[[], np.ndarray]
 
 
 def against_libraries(repeats: int) -> Iterator[str]:
-    """Seconds of facility location by lazy greedy on one matrix, and whether the picks are the same."""
+    """Yield a table: seconds of facility location by lazy greedy on one matrix, and whether the picks are the same."""
     matrix = PairwiseMatrix(CurvatureDistance(one_class(_N), EPS, NUM_DIMS))
     assert matrix.held is not None
     similarity = (matrix.offset() - matrix.held).clamp_(min=0).numpy()
@@ -42,7 +42,7 @@ def against_libraries(repeats: int) -> Iterator[str]:
 
 
 def submodlib_lazy(similarity: np.ndarray, budget: int) -> Maximise:
-    """submodlib's C++ LazyGreedy."""
+    """Return a call of submodlib's LazyGreedy in C++."""
     function = FacilityLocationFunction(n=len(similarity), mode="dense", sijs=similarity, separate_rep=False)
 
     def maximise() -> np.ndarray:
@@ -60,7 +60,7 @@ def submodlib_lazy(similarity: np.ndarray, budget: int) -> Maximise:
 
 
 def apricot_lazy(similarity: np.ndarray, budget: int, optimizer: str) -> Maximise:
-    """apricot's ``lazy``, or its default ``two-stage``, compiled by a first fit."""
+    """Return a call of apricot's ``lazy``, or its default ``two-stage``, compiled by a first fit."""
     FacilityLocationSelection(2, metric="precomputed", optimizer=optimizer).fit(similarity[:9, :9])
 
     def maximise() -> np.ndarray:

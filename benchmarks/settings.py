@@ -11,7 +11,7 @@ EPS, NUM_DIMS = 0.01, 100
 
 
 def lcmat(features: Features, fraction: float, balance: bool = True, memory_budget: int | None = None) -> np.ndarray:
-    """LCMat's picks, by the public call."""
+    """Return LCMat's picks by the public call, int64 [k]."""
     coreset = select_coreset(
         "LCMat",
         embeddings=features.embeddings,

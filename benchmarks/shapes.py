@@ -15,23 +15,23 @@ _AT_ONCE = 1 << 15
 
 
 def one_class(n: int, classes: int = 10, dtype: torch.dtype = torch.float32) -> Features:
-    """``n`` samples of one class out of ``classes``, most of them right, as of one class of CIFAR-10."""
+    """Return ``n`` samples of one class out of ``classes``, most classified rightly, as in one class of CIFAR-10."""
     return _features(torch.zeros(n, dtype=torch.int64), classes, dtype)
 
 
 def even(n: int, classes: int = 10) -> Features:
-    """``n`` samples of ``classes`` of one size."""
+    """Return ``n`` samples of ``classes`` classes of one size."""
     return _features(torch.arange(n) % classes, classes)
 
 
 def imagenet() -> Features:
-    """As many samples and classes as ImageNet has to train on, and as unevenly."""
+    """Return as many samples in as many classes as ImageNet has to train on, as unevenly shared out."""
     sizes = imagenet_sizes()
     return _features(torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)), len(sizes))
 
 
 def imagenet_sizes() -> np.ndarray:
-    """Samples of each class, int64 [1000]: 895 classes of 1300, the others from 943 up."""
+    """Return the samples of each class, int64 [1000]: 895 classes of 1300, the others from 943 up."""
     sizes = np.full(1000, 1300)
     sizes[895:] = np.linspace(943, 1299, 105).round()
     sizes[-1] += _IMAGENET - sizes.sum()
@@ -39,7 +39,7 @@ def imagenet_sizes() -> np.ndarray:
 
 
 def _features(labels: torch.Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Features:
-    """Made in parts, so that nothing but the result takes much memory."""
+    """Make features in parts, so that nothing but the result takes much memory."""
     random = torch.Generator().manual_seed(0)
     centres = torch.randn(classes, DIMENSIONS, generator=random, dtype=dtype)
     sharpness = 0.012 * math.log(classes)

@@ -64,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def markdown(titles: Sequence[str]) -> str:
-    """The head of a table."""
+    """Return the head of a markdown table."""
     return f"| {' | '.join(titles)} |\n| --- |{' ---: |' * (len(titles) - 1)}"
 
 
 def load(path: str | None, count: int) -> Data:
-    """``count`` images for training, evenly from all classes, that are augmented as CIFAR-10 is."""
+    """Return ``count`` images for training, evenly from all classes, that are augmented as CIFAR-10 is."""
     if path is None:
         digits = load_data(DataConfig("Digits", im_size=32))
         halves = [MemoryImages(half.images.repeat(1, 3, 1, 1), half.labels) for half in _in_memory(digits)]
@@ -91,7 +91,7 @@ def _in_memory(data: Data) -> tuple[MemoryImages, MemoryImages]:
 
 
 def rows(data: Data, networks: Sequence[str], repeats: int) -> Iterator[tuple[str, dict[int, float]]]:
-    """Images a second of each piece of work, by the number of torchvision's workers; ``HERE`` is this project."""
+    """Yield images a second of each piece of work, by the number of torchvision's workers; ``HERE`` is this project."""
     loaders = {workers: torchvision_loader(data, workers) for workers in WORKERS}
 
     def measured(there: Callable[[Loader], float], here: Callable[[], float]) -> dict[int, float]:
@@ -104,7 +104,7 @@ def rows(data: Data, networks: Sequence[str], repeats: int) -> Iterator[tuple[st
 
 
 def speeds(work: Mapping[int, Callable[[], float]], images: int, repeats: int) -> dict[int, float]:
-    """Median images a second; the repeats go round, so that what else the machine does meets all alike.
+    """Return the median images a second; the repeats take turns, so that other load on the machine meets all alike.
 
     Args:
         work: each does one epoch, and returns its seconds.
@@ -132,7 +132,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def torchvision_loader(data: Data, workers: int, augment: bool = True) -> Loader:
-    """The usual loader for CIFAR-10."""
+    """Return the usual loader for CIFAR-10."""
     spec = data.spec
     random = [
         transforms.RandomCrop(spec.im_size, padding=PADDING, padding_mode="reflect"),
@@ -144,13 +144,13 @@ def torchvision_loader(data: Data, workers: int, augment: bool = True) -> Loader
 
 
 def own_loader(data: Data) -> Loader:
-    """One epoch of this project's batches."""
+    """Return one epoch of this project's batches."""
     batches = Batches(data.train, data.spec, data.pool, BATCH, device=CPU, shuffle_seed=0, augment=True)
     return ((batch.x, batch.y) for batch in batches)
 
 
 def passed(loader: Loader) -> float:
-    """Seconds of one epoch in which nothing is done with the batches."""
+    """Return the seconds of one epoch in which nothing is done with the batches."""
     started = time.perf_counter()
     for _ in loader:
         pass
@@ -158,7 +158,7 @@ def passed(loader: Loader) -> float:
 
 
 def train_plainly(name: str, data: Data, loader: Loader) -> float:
-    """Seconds of one epoch of the loop that everybody writes."""
+    """Return the seconds of one epoch of the loop that everybody writes."""
     network = _network(name, data)
     steps = -(-len(data.train) // BATCH)
     config = TrainingConfig(epochs=1, optimizer=OptimizerConfig(lr=0.01))
@@ -175,7 +175,7 @@ def train_plainly(name: str, data: Data, loader: Loader) -> float:
 
 
 def train_here(name: str, data: Data) -> float:
-    """Seconds of one epoch of this project's loop, which also counts losses and hits; without its test."""
+    """Return the seconds of one epoch of this project's loop, which also counts losses and hits; without its test."""
     config = TrainingConfig(epochs=1, batch=BATCH, optimizer=OptimizerConfig(lr=0.01), test_fraction=1e-9)
     machine, task = Machine(CPU), TrainingSet(data, data.pool)
     training = Training(_network(name, data), task, config, seed=0, purpose="benchmark", label=name, machine=machine)

@@ -30,7 +30,7 @@ MATRIX = 8192  # side of the matrices whose product gives the peak
 
 
 def gpu_report() -> str:
-    """All of it as markdown, measured on the first GPU with random images of CIFAR-10's shape."""
+    """Return all measurements as markdown, made on the first GPU with random images of CIFAR-10's shape."""
     device = pick_device()
     peak, flops, data = matmul_rate(device), training_flops("ResNet18"), random_data(POOL, TEST)
     lines = [f"{describe_device(device)}, bfloat16, matrix products at {peak / 1e12:.0f} TFLOP/s", ""]
@@ -50,7 +50,7 @@ def gpu_report() -> str:
 
 
 def train(name: str, data: Data, images: int, epochs: int, batch: int, device: torch.device) -> TrainingResult:
-    """A training on the first ``images``, tested every tenth epoch as the sweeps do."""
+    """Train on the first ``images``, tested every tenth epoch as the sweeps do."""
     network = nets.build(name, data.spec.channels, CLASSES, data.spec.im_size)
     config = TrainingConfig(
         epochs=epochs, batch=batch, optimizer=OptimizerConfig(lr=0.01), test_interval=10, amp=device.type == "cuda"
@@ -61,7 +61,7 @@ def train(name: str, data: Data, images: int, epochs: int, batch: int, device: t
 
 
 def table_seconds(step_seconds: dict[int, float]) -> float:
-    """Of the whole table: every run's steps, at the speed of the largest measured coreset that is not larger.
+    """Return the seconds of the whole table: every run's steps, at the speed of the largest measured coreset that fits.
 
     Args:
         step_seconds: of the coresets measured, by their images.
@@ -76,7 +76,7 @@ def table_seconds(step_seconds: dict[int, float]) -> float:
 
 
 def random_data(train: int, test: int, side: int = SIDE) -> Data:
-    """Images and labels of CIFAR-10's shape, at random: speed does not ask what is on them."""
+    """Return random images and labels of CIFAR-10's shape: speed does not depend on what they show."""
     random = torch.Generator().manual_seed(0)
 
     def split(n: int) -> MemoryImages:
@@ -89,7 +89,7 @@ def random_data(train: int, test: int, side: int = SIDE) -> Data:
 
 
 def training_flops(name: str, side: int = SIDE) -> float:
-    """Floating-point operations of one image's forward and backward pass."""
+    """Return the floating-point operations of one image's forward and backward pass."""
     network: nn.Module = nets.build(name, 3, CLASSES, side)
     x, y = torch.zeros(2, 3, side, side), torch.zeros(2, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:
@@ -98,7 +98,7 @@ def training_flops(name: str, side: int = SIDE) -> float:
 
 
 def matmul_rate(device: torch.device, side: int = MATRIX, repeats: int = 20) -> float:
-    """Floating-point operations a second of bfloat16 matrix products, the fastest of several."""
+    """Return the floating-point operations a second of bfloat16 matrix products, the fastest of several."""
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     return 2 * side**3 / min(_seconds(a, b) for _ in range(repeats))
 
