@@ -43,6 +43,8 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
         "fraction": config.fraction in settings.fractions,
         "seed": config.seed in settings.seeds,
         "balance": selection.balance == settings.selection.balance,
+        "scoring": selection.scoring == settings.selection.scoring,
+        "temperature": selection.temperature == settings.selection.temperature,
         "model": selection.model in (None, selector),
         "selection_model": selection.model in (None, selector),
         **{names[name].name: selection.options.get(name, value) == value for name, value in options.items()},

@@ -43,6 +43,7 @@ class ProxyConfig:
 class Proxy:
     """A trained network in evaluation mode, and what its training came to."""
 
+    config: ProxyConfig
     key: str  # digest of all that it depends on
     network: nets.Network
     result: TrainingResult
@@ -77,10 +78,10 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
     checkpoint = path.with_suffix(".checkpoint")
     with world.context_on_rank_zero(FileLock(path.with_suffix(".lock"))):
         world.on_rank_zero(remove_leftovers, path.parent, key)
-        proxy = _kept(path, key, _fresh_network(config, data), observer, machine)
+        proxy = _kept(path, config, key, _fresh_network(config, data), observer, machine)
         if proxy is None:
             network = _fresh_network(config, data)
-            proxy = Proxy(key, network, _train(config, network, data, machine, observer, checkpoint))
+            proxy = Proxy(config, key, network, _train(config, network, data, machine, observer, checkpoint))
             state = {
                 "network": network.state_dict(),
                 "observer": observer.state_dict(),
@@ -114,7 +115,9 @@ def _train(
     return training.run()
 
 
-def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machine: Machine) -> Proxy | None:
+def _kept(
+    path: Path, config: ProxyConfig, key: str, network: nets.Network, observer: Observer, machine: Machine
+) -> Proxy | None:
     """Return the proxy in a file, put into ``network``; None where there is none, or one that does not fit."""
     state = machine.world.on_rank_zero(load_checkpoint, path, "cpu")
     if state is None:
@@ -127,4 +130,4 @@ def _kept(path: Path, key: str, network: nets.Network, observer: Observer, machi
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         machine.world.on_rank_zero(set_aside, path, f"is not this proxy ({str(error).partition(':')[0]})")
         return None
-    return Proxy(key, network, result)
+    return Proxy(config, key, network, result)

@@ -83,6 +83,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         training_steps=result.steps,
         seconds={**timing.seconds, "training": result.seconds},
         images_per_second={**timing.images_per_second, "training": result.images_per_second},
+        temperature=timing.temperature,
         peak_memory_bytes=max(world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),
     )

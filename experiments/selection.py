@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from experiments.class_batches import features_by_class, has_batch_statistics
 from experiments.data import data_for
 from experiments.features_file import load_features, save_features
 from experiments.proxy import Proxy, ProxyConfig, train_proxy
@@ -18,6 +20,7 @@ from experiments.selection_inputs import gather
 from methods import make_method
 from methods.deepfool import perturbations
 from methods.features import Features
+from methods.scoring import at_temperature, auto_temperature
 from methods.select import budgets_for, select_fractions
 from nets.pretrained import pretrained_embeddings
 from utils.config import RunConfig
@@ -50,6 +53,7 @@ class Selection:
         self.execution = machine.execution
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.images_seen: defaultdict[str, int] = defaultdict(int)
+        self.temperature: float | None = None  # once it was found
 
     def coreset(self, fraction: float) -> Coreset:
         """Return the coreset of one of the fractions of ``data.pool``; its indices are into ``data.train``.
@@ -81,7 +85,7 @@ class Selection:
             method,
             labels.to(self.machine.device),
             features=self._pool_features,
-            validation=(lambda: self._features(self.proxy, held_out)) if len(held_out) else None,
+            validation=(lambda: self._heated(self._features(self.proxy, held_out))) if len(held_out) else None,
             forgetting=self._forgetting,
             repeats=self._repeats,
             perturbations=lambda: self._of_each(self._perturbations, self.data.pool)[0],
@@ -103,12 +107,16 @@ class Selection:
     def timing(self) -> Timing:
         """Return what the phases so far took, and the images that they saw a second."""
         speeds = {phase: images / max(self.seconds[phase], 1e-9) for phase, images in self.images_seen.items()}
-        return Timing(dict(self.seconds), speeds)
+        return Timing(dict(self.seconds), speeds, self.temperature)
 
     @cached_property
     def proxy(self) -> Proxy:
         """The network that features, scores and perturbations come from."""
-        return self._train(0, ForgettingTrace(len(self.data.pool)))
+        proxy = self._train(0, ForgettingTrace(len(self.data.pool)))
+        if self.config.scoring == "class_batches" and not has_batch_statistics(proxy.network):
+            model = proxy.config.model
+            print(f"note: {model} has no batch statistics: class_batches equals evaluation", file=sys.stderr)
+        return proxy
 
     def _train(self, repeat: int, trace: ForgettingTrace) -> Proxy:
         if self.config.model is None or self.config.proxy is None:
@@ -125,21 +133,34 @@ class Selection:
         return trace.scores().to(self.machine.device)
 
     def _repeats(self) -> Iterator[Features]:
-        yield self._features(self.proxy, self.data.pool)
+        yield self._heated(self._features(self.proxy, self.data.pool))
         for repeat in range(1, _REPEATS):
-            yield self._features(self._train(repeat, ForgettingTrace(len(self.data.pool))), self.data.pool)
+            proxy = self._train(repeat, ForgettingTrace(len(self.data.pool)))
+            yield self._heated(self._features(proxy, self.data.pool))
 
     def _pool_features(self) -> Features:
         """Return the features of the pool: from the file given, else from the proxy."""
         if self.execution.features is not None:
-            return load_features(Path(self.execution.features), self.data, self.machine.device)
+            return self._heated(load_features(Path(self.execution.features), self.data, self.machine.device))
         features = self._features(self.proxy, self.data.pool)
         if self.execution.save_features:
-            name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}.npz"
+            way = "_class_batches" if self.config.scoring == "class_batches" else ""
+            name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}{way}.npz"
             path = Path(self.execution.save_path) / "features" / name
             self.machine.world.on_rank_zero(save_features, path, features, self.data)
             print(f"features: {path}", flush=True)
-        return features
+        return self._heated(features)
+
+    def _heated(self, features: Features) -> Features:
+        """Return the features at the temperature that is asked for, or that the first of them ask for themselves."""
+        if self.config.scoring != "temperature":
+            return features
+        if self.config.temperature != "auto":
+            return at_temperature(features, float(self.config.temperature or 1))
+        if self.temperature is None:
+            self.temperature = auto_temperature(features)
+            print(f"temperature: {self.temperature:g}", flush=True)
+        return at_temperature(features, self.temperature)
 
     def _pretrained(self) -> Tensor:
         spec, device = self.data.spec, self.machine.device
@@ -155,8 +176,19 @@ class Selection:
 
     def _features(self, proxy: Proxy, indices: Tensor) -> Features:
         network = proxy.network
+        if self.config.scoring == "class_batches":
+            return self._features_by_class(proxy, indices)
         with self._timed("features", len(indices)):
             return Features.of(*self._of_each(partial(embed_and_classify, network.embed, network.classifier), indices))
+
+    def _features_by_class(self, proxy: Proxy, indices: Tensor) -> Features:
+        labels, size = self.data.train.labels[indices].to(self.machine.device), proxy.config.training.batch
+
+        def batches(members: Tensor) -> Batches:
+            return self._batches(indices[members.cpu()], size)
+
+        with self._timed("features", len(indices)):
+            return features_by_class(proxy.network, labels, size, batches, self.machine.world)
 
     def _of_each(self, compute: Callable[[Batches], Sequence[Tensor]], indices: Tensor) -> list[Tensor]:
         """Return what ``compute`` makes of each image, [n, …]; ranks share them out, and all are given everything.
@@ -169,9 +201,9 @@ class Selection:
             raise UserError(f"{world.size} processes have only {n} images to share; start torchrun with fewer")
         return [world.all_gather(part, n) for part in compute(self._batches(indices[world.shard(n)]))]
 
-    def _batches(self, indices: Tensor) -> Batches:
+    def _batches(self, indices: Tensor, size: int = TEST_BATCH) -> Batches:
         spec, device, workers = self.data.spec, self.machine.device, self.execution.workers
-        return Batches(self.images, spec, indices, TEST_BATCH, device=device, workers=workers)
+        return Batches(self.images, spec, indices, size, device=device, workers=workers)
 
     @contextmanager
     def _timed(self, phase: str, images: int = 0) -> Iterator[None]:

@@ -22,6 +22,8 @@ from methods.grand import GraNd
 from methods.herding import Herding
 from methods.kcentergreedy import KCenterGreedy
 from methods.lcmat import LCMat
+from methods.lcmatgc import LCMatGC
+from methods.scoring import at_temperature, auto_temperature
 from methods.select import select
 from methods.submodular import Submodular
 from methods.uncertainty import Uncertainty
@@ -35,6 +37,7 @@ METHODS: dict[str, type[Method]] = {
     "Uniform": Uniform,
     "Full": Full,
     "LCMat": LCMat,
+    "LCMatGC": LCMatGC,
     "Submodular": Submodular,
     "AdaCore": AdaCore,
     "Craig": Craig,
@@ -88,6 +91,7 @@ def select_coreset(
     memory_budget: int | None = None,
     validation: tuple[Any, Any, Any] | None = None,
     scores: Any = None,
+    temperature: float | str = 1.0,
     **options: Any,
 ) -> Coreset:
     """Select ``fraction`` of the samples by ``method``, from features alone.
@@ -104,6 +108,8 @@ def select_coreset(
         memory_budget: bytes the selection may take beyond its inputs; None: half of what is free.
         validation: (embeddings, logits, labels) of held-out samples, for methods that take them.
         scores: floating [n], for methods that rank by what only a training can tell (Forgetting, GraNd, DeepFool).
+        temperature: divides the logits, or ``auto``, which main.py takes for LCMat: the point at which the loss is
+            looked at (methods/scoring.py). A proxy that is sure of most samples misleads at 1.
         **options: the method's own, named like its flags: eps, num_dims, greedy, submodular, kernel, …
 
     Returns:
@@ -119,10 +125,21 @@ def select_coreset(
     held_out = None if validation is None else Features.of(*validation)
     if features is not None and held_out is not None:
         features.check_alike(held_out)
+    if features is not None and temperature != 1:
+        at = auto_temperature(features) if temperature == "auto" else _number("temperature", temperature)
+        features = at_temperature(features, at)
+        held_out = None if held_out is None else at_temperature(held_out, at)
     y = as_labels(labels) if features is None else features.labels
     ranked_by = None if scores is None else as_scores(scores, len(y))
     inputs = SelectionInputs(y, features, held_out, ranked_by)
     return select(chosen, inputs, fraction, balance=balance, seed=seed, memory_budget=memory_budget)
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number as float. Raises UserError where it is none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise UserError(f"{name} is a number or auto, not {value!r}")
+    return float(value)
 
 
 def _check_rest(balance: Any, seed: Any, memory_budget: Any, validation: Any) -> None:

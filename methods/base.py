@@ -92,6 +92,7 @@ class Method(ABC):
     Attributes:
         source: the paper, or where the method is from.
         need: what it needs beside labels.
+        scoring: the point at which it looks at the loss unless told otherwise, a name of methods/scoring.py.
         takes_validation: whether it uses held-out samples where there are some.
         whole: whether it keeps every sample, so that neither fraction nor balance applies.
         acts_with: options that act only where another option has a certain value, {option: (other, value)}.
@@ -100,9 +101,10 @@ class Method(ABC):
 
     source: ClassVar[str]
     need: ClassVar[Need] = Need.FEATURES
+    scoring: ClassVar[str] = "evaluation"
     takes_validation: ClassVar[bool] = False
     whole: ClassVar[bool] = False
-    acts_with: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    acts_with: ClassVar[Mapping[str, tuple[str, str | bool]]] = {}
     embeddings_only: ClassVar[bool] = False
 
     @property

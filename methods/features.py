@@ -21,11 +21,13 @@ class Features:
         embeddings: floating [n, d].
         logits: floating [n, C].
         labels: int64 [n] in [0, C).
+        shares: float [n], 1/b for a sample that was scored in a batch of b (--scoring class_batches), or None.
     """
 
     embeddings: Tensor
     logits: Tensor
     labels: Tensor
+    shares: Tensor | None = None
 
     @classmethod
     def of(cls, embeddings: Any, logits: Any, labels: Any) -> Features:
@@ -59,7 +61,8 @@ class Features:
         """Return the features of the samples at ``indices`` (int64 [m]), uncopied where these are all in order."""
         if torch.equal(indices, torch.arange(len(self), device=indices.device)):
             return self
-        return Features(self.embeddings[indices], self.logits[indices], self.labels[indices])
+        shares = None if self.shares is None else self.shares[indices]
+        return Features(self.embeddings[indices], self.logits[indices], self.labels[indices], shares)
 
     def gradients(self) -> Gradients:
         """Return the samples' last-layer gradients, in factors.

@@ -117,6 +117,13 @@ KERNELS: dict[str, Callable[[Features, Submodular], Distance]] = {
 }
 
 
+_NAMED = {  # combinations that are methods of their own
+    ("FacilityLocation", "worst"): "LCMat",
+    ("FacilityLocation", "adacore"): "AdaCore",
+    ("GraphCut", "worst"): "LCMatGC",
+}
+
+
 @dataclass(frozen=True)
 class Submodular(CurvatureMethod):
     """Maximise any set function over any kernel by any greedy optimiser.
@@ -139,7 +146,7 @@ class Submodular(CurvatureMethod):
         "cosine",
         "--kernel",
         OneOf("kernel", KERNELS),
-        "Submodular: how alike two images are: {names}; worst with FacilityLocation is LCMat",
+        "Submodular: how alike two images are: {names}; worst with FacilityLocation is LCMat, with GraphCut LCMatGC",
     )
 
     def __post_init__(self) -> None:
@@ -149,10 +156,8 @@ class Submodular(CurvatureMethod):
 
     @property
     def canonical(self) -> str | None:
-        """Return the method that facility location over this kernel is, where it has a name of its own."""
-        if self.submodular != "FacilityLocation":
-            return None
-        return {"worst": "LCMat", "adacore": "AdaCore"}.get(self.kernel)
+        """Return the method that this combination is, where it has a name of its own."""
+        return _NAMED.get((self.submodular, self.kernel))
 
     @property
     def set_function(self) -> type[SetFunction]:

@@ -113,6 +113,22 @@ class SelectionConfig:
     )
     proxy: TrainingConfig | None = None
     features: str | None = None  # digest of the --features file that stood in for a proxy
+    scoring: str = flag(
+        None,
+        "--scoring",
+        "scoring",
+        "the point at which methods look at the loss: {names} (default: temperature for LCMat and LCMatGC, "
+        "evaluation for others)",
+        unset="evaluation",
+    )
+    temperature: float | str | None = flag(  # a number or auto; None with another scoring
+        "auto",
+        "--temperature",
+        "temperature",
+        "what --scoring temperature divides logits by, a number or auto",
+        "T",
+        unset=None,
+    )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelectionConfig:
@@ -159,7 +175,10 @@ class RunConfig:
 
     def digest(self) -> str:
         """Return 8 hex digits that change with any setting."""
-        return digest(self.as_dict())[:8]
+        values = self.as_dict()
+        if self.selection.scoring == "evaluation":  # as all did before it was an option: their names stay
+            del values["selection"]["scoring"], values["selection"]["temperature"]
+        return digest(values)[:8]
 
     def name(self) -> str:
         """Return ``<dataset>_<model>_<selection>_f<fraction>_s<seed>_<digest>``, the folder of this run."""

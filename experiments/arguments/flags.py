@@ -8,6 +8,7 @@ from typing import Any
 
 import nets
 from methods import METHODS
+from methods.scoring import SCORINGS, read_temperature
 from utils.config import (
     DataConfig,
     ExecutionConfig,
@@ -70,7 +71,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = {  # of names that the fields' mo
     "network": OneOf("network", nets.NETWORKS),
     "optimizer": optimizer_name,
     "scheduler": OneOf("scheduler", (*SCHEDULERS, "none")),
+    "scoring": OneOf("scoring", SCORINGS),
     "selection": OneOf("selection", METHODS),
+    "temperature": read_temperature,
 }
 
 

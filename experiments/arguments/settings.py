@@ -52,7 +52,7 @@ def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tu
         Settings,
         values,
         data=data_config(values),
-        selection=SelectionConfig(name) if values.coreset else _selection(values, name, method),
+        selection=SelectionConfig(name) if values.coreset else _selection(values, name, method, given),
         training=training_config(values, values.train_batch or values.batch),
         fractions=(1.0,) if method.whole else values.fraction,
         cross=tuple(network for network in values.cross if network != values.model),
@@ -122,15 +122,41 @@ def _acting(method: Method) -> dict[str, OptionValue]:
     return {option: value for option, value in options.items() if beside.get(option, True)}
 
 
-def _selection(values: Namespace, name: str, method: Method) -> SelectionConfig:
-    options = _acting(method)
-    if method.need is Need.NOTHING:
-        return SelectionConfig(name, values.balance or method.whole, options)
-    if values.features is not None:
-        return SelectionConfig(name, values.balance, options, features=content_digest(Path(values.features)))
-    if method.needs == (Need.PRETRAINED,):
-        return SelectionConfig(name, values.balance, options)
-    return SelectionConfig(name, values.balance, options, values.selection_model or values.model, _proxy(values))
+def _selection(values: Namespace, name: str, method: Method, given: Collection[str]) -> SelectionConfig:
+    balance, options = values.balance or method.whole, _acting(method)
+    if method.need is Need.NOTHING or (method.needs == (Need.PRETRAINED,) and values.features is None):
+        return SelectionConfig(name, balance, options)
+    scoring = _scoring(values, method, given)
+    features = None if values.features is None else content_digest(Path(values.features))
+    return SelectionConfig(
+        name,
+        balance,
+        options,
+        model=values.selection_model or values.model if features is None else None,
+        proxy=_proxy(values) if features is None else None,
+        features=features,
+        scoring=scoring,
+        temperature=values.temperature if scoring == "temperature" else None,
+    )
+
+
+def _scoring(values: Namespace, method: Method, given: Collection[str]) -> str:
+    """Return the point at which the method looks at the loss."""
+    if not _scores(method):
+        return SelectionConfig.scoring
+    released = bool(getattr(method, "released", False))
+    own = "class_batches" if released else "temperature" if "temperature" in given else method.scoring
+    scoring: str = values.scoring or own
+    if released and scoring != own:
+        raise UserError(f"--released scores in class_batches, as that code does; leave --scoring {scoring} out")
+    if scoring == "class_batches" and values.features is not None:
+        raise UserError("--scoring class_batches looks through the network, and --features says what it said before")
+    return scoring
+
+
+def _scores(method: Method) -> bool:
+    """Return whether what the proxy says of the images has a part in the method."""
+    return not {Need.FEATURES, Need.REPEATS}.isdisjoint(method.needs)
 
 
 def _proxy(values: Namespace) -> TrainingConfig:
@@ -177,7 +203,7 @@ def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tup
     if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
         yield "batch", "is not used: every batch size that it stands for is given or not needed"
     if settings.coresets:
-        for name in ("balance", *sorted(OPTION_FLAGS), *PROXY_FLAGS):
+        for name in ("balance", "scoring", "temperature", *sorted(OPTION_FLAGS), *PROXY_FLAGS):
             yield name, "is not used with --coreset, which is selected already"
     else:
         yield from _idle_selection(values, settings.selection, method)
@@ -195,6 +221,11 @@ def _idle_selection(values: Namespace, selection: SelectionConfig, method: Metho
     for flag in sorted(OPTION_FLAGS - acting):
         other = beside.get(flag)
         yield flag, f"is not used by {name}" + (f" with --{other} {getattr(values, other)}" if other else "")
+    if not _scores(method):
+        yield "scoring", f"is not used by {name}"
+        yield "temperature", f"is not used by {name}"
+    elif selection.scoring != "temperature":
+        yield "temperature", f"is not used with --scoring {selection.scoring}"
     if selection.proxy is None:
         for flag in PROXY_FLAGS:
             yield flag, f"is not used: {name} trains no proxy" + (" with --features" if values.features else "")

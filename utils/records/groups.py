@@ -73,7 +73,7 @@ def name_differences(configs: Sequence[RunConfig], across_models: bool = False) 
         values = {name: {json.dumps(settings[index].get(name)) for index in alike} for name in names}
         differing = [name for name in names if len(values[name]) > 1]
         for index in alike:
-            known = [name for name in differing if name in settings[index]]
+            known = [name for name in differing if settings[index].get(name) is not None]
             texts[index] = ", ".join(f"{_short(name)}={settings[index][name]}" for name in known)
     return texts
 

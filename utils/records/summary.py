@@ -20,6 +20,7 @@ class Timing:
 
     seconds: Mapping[str, float] = field(default_factory=dict)
     images_per_second: Mapping[str, float] = field(default_factory=dict)
+    temperature: float | None = None  # that was found where --temperature is auto
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Summary:
     test_interval: int
     selection_model: str | None = None  # the proxy; None where the method needs none
     images_per_second: Mapping[str, float] = field(default_factory=dict)  # of a phase
+    temperature: float | None = None  # at which the selection looked at the loss, where that was found by a rule
 
     def __post_init__(self) -> None:
         if set(self.seconds) != set(PHASES):
@@ -87,6 +89,7 @@ def summarise(
     peak_memory_bytes: int,
     device: str,
     images_per_second: Mapping[str, float] | None = None,
+    temperature: float | None = None,
 ) -> Summary:
     """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
     return Summary(
@@ -99,6 +102,7 @@ def summarise(
         peak_memory_bytes=peak_memory_bytes,
         device=device,
         images_per_second=dict(images_per_second or {}),
+        temperature=temperature,
     )
 
 
