@@ -125,7 +125,7 @@ def select_coreset(
     held_out = None if validation is None else Features.of(*validation)
     if features is not None and held_out is not None:
         features.check_alike(held_out)
-    if features is not None and temperature != 1:
+    if features is not None:
         at = auto_temperature(features) if temperature == "auto" else _number("temperature", temperature)
         features = at_temperature(features, at)
         held_out = None if held_out is None else at_temperature(held_out, at)

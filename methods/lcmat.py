@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from methods.base import Context, Evidence, Method
+from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
 from methods.greedy.distances import CurvatureDistance, Distance
 from methods.released import released_picks
@@ -46,13 +46,13 @@ class LCMat(CurvatureMethod):
         """Return the distances between gradients and curvatures."""
         return CurvatureDistance(features, self.eps, self.num_dims)
 
-    def pick(self, evidence: Evidence, budget: int, context: Context) -> Coreset:
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         if self.released:
-            return released_picks(self.features_of(evidence), self.eps, self.num_dims, budget)
-        return super().pick(evidence, budget, context)
+            return released_picks(self.features_of(inputs), self.eps, self.num_dims, budget)
+        return super().pick(inputs, budget, settings)
 
     def pick_classes(
-        self, classes: Iterable[Evidence], budgets: Sequence[int], contexts: Sequence[Context]
+        self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
     ) -> list[Coreset]:
         pick_classes = Method.pick_classes if self.released else CurvatureMethod.pick_classes
-        return pick_classes(self, classes, budgets, contexts)
+        return pick_classes(self, classes, budgets, settings)

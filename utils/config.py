@@ -133,7 +133,7 @@ class SelectionConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelectionConfig:
         """Return what ``dataclasses.asdict`` gave, read back from JSON. Raises TypeError, ValueError or KeyError."""
-        proxy = values.get("proxy")
+        proxy = values["proxy"]
         return cls(**{**values, "proxy": None if proxy is None else _training(proxy)})
 
 
@@ -176,7 +176,8 @@ class RunConfig:
     def digest(self) -> str:
         """Return 8 hex digits that change with any setting."""
         values = self.as_dict()
-        if self.selection.scoring == "evaluation":  # as all did before it was an option: their names stay
+        point = (self.selection.scoring, self.selection.temperature)
+        if point == ("evaluation", None):  # where all looked before it was an option: their names stay
             del values["selection"]["scoring"], values["selection"]["temperature"]
         return digest(values)[:8]
 

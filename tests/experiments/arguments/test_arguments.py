@@ -33,6 +33,8 @@ TABLE = [
     ("--selection_model", "selection.model", "ResNet18", "LENET", "LeNet"),
     ("--coreset", "coresets", (), "a.npz b/c.npz", ("a.npz", "b/c.npz")),
     ("--balance", "selection.balance", True, "0", False),
+    ("--scoring", "selection.scoring", "temperature", "Class_Batches", "class_batches"),
+    ("--temperature", "selection.temperature", "auto", "2.5", 2.5),
     ("--eps", "selection.options.eps", 0.05, "0.01", 0.01),
     ("--K", "selection.options.num_dims", 100, "7", 7),
     ("--weighted", "selection.options.weighted", False, "yes", True),
@@ -125,6 +127,7 @@ def test_the_table_misses_no_flag():
         "--backpack",
         "--features",
         "--gpu",
+        "--released",
     }
 
 
@@ -168,10 +171,39 @@ def test_the_paper_recipe_is_lcmat_by_its_name(capsys):
 
 
 @pytest.mark.parametrize(
-    "line", ["--kernel worst", "--submodular FacilityLocation", "--kernel grad_l2 --submodular FacilityLocation"]
+    "line", ["", "--submodular FacilityLocation", "--kernel grad_l2 --submodular FacilityLocation"]
 )
 def test_other_submodular_settings_keep_their_name(line):
     assert read(f"--selection Submodular {line}").selection.method == "Submodular"
+
+
+def test_graph_cut_on_lcmats_distance_has_a_name_of_its_own():
+    named = read("--selection LCMatGC --eps 0.01")
+    assert read("--selection Submodular --kernel worst --eps 0.01").selection == named.selection
+    assert named.selection.scoring == "temperature"
+
+
+@pytest.mark.parametrize(
+    ("line", "scoring", "temperature"),
+    [
+        ("--selection LCMat", "temperature", "auto"),
+        ("--selection LCMat --scoring evaluation", "evaluation", None),
+        ("--selection LCMat --released", "class_batches", None),
+        ("--selection Craig", "evaluation", None),
+        ("--selection Craig --temperature 3", "temperature", 3.0),
+        ("--selection GraNd --scoring class_batches", "class_batches", None),
+        ("--selection Uniform", "evaluation", None),
+        ("--selection kCenterGreedy --pretrained", "evaluation", None),
+    ],
+)
+def test_where_the_loss_is_looked_at(line, scoring, temperature):
+    selection = read(line).selection
+    assert (selection.scoring, selection.temperature) == (scoring, temperature)
+
+
+def test_released_is_recorded_where_it_is_asked_for():
+    assert "released" not in read("--selection LCMat").selection.options
+    assert read("--selection LCMat --released").selection.options["released"] is True
 
 
 def test_adacore_by_another_name(capsys):

@@ -48,6 +48,11 @@ def notes(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("--coreset a.npz --eps 0.3", "eps"),
         ("--coreset a.npz --balance no", "balance"),
         ("--backpack", "backpack"),
+        ("--selection Uniform --scoring temperature", "scoring"),
+        ("--selection Forgetting --temperature 2", "temperature"),
+        ("--selection LCMat --scoring evaluation --temperature 2", "temperature"),
+        ("--selection Craig --released", "released"),
+        ("--coreset a.npz --scoring evaluation", "scoring"),
     ],
 )
 def test_a_flag_without_a_part_is_named(line, flag, capsys):
@@ -233,3 +238,19 @@ def test_any_command_line_ends_in_settings_or_one_line(parts):
     else:
         run = found.run(found.fractions[0], found.seeds[0])
         assert len(run.digest()) == 8
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--selection LCMat --released --scoring evaluation", "--released scores in class_batches"),
+        ("--selection LCMat --released --temperature 3 --scoring temperature", "--released scores in class_batches"),
+        ("--selection LCMat --released --weighted", "no weights"),
+        ("--selection LCMat --scoring class_batches --features nowhere.npz", "looks through the network"),
+        ("--selection LCMat --temperature 0", "number in"),
+        ("--selection LCMat --scoring training", "class_batches"),
+    ],
+)
+def test_scorings_that_do_not_go_together(line, said):
+    with pytest.raises(UserError, match=said):
+        read(line)
