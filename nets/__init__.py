@@ -27,7 +27,7 @@ NETWORKS: dict[str, NetworkSpec] = {
 
 
 def find(name: str) -> NetworkSpec:
-    """The network of that name, in whatever case.
+    """Return the network of that name, in any case.
 
     Raises:
         UserError: there is none; lists those there are.
@@ -36,7 +36,7 @@ def find(name: str) -> NetworkSpec:
 
 
 def build(name: str, channels: int, num_classes: int, im_size: int | Sequence[int]) -> Network:
-    """The network of that name, freshly initialised from torch's global random state.
+    """Return the network of that name, freshly initialised from torch's global random state.
 
     Raises:
         UserError: no such network, or the images are too small for it.
@@ -45,7 +45,7 @@ def build(name: str, channels: int, num_classes: int, im_size: int | Sequence[in
 
 
 def smallest_image(name: str) -> int:
-    """The smallest height and width that the network of that name takes.
+    """Return the smallest height and width that the network of that name takes.
 
     Raises:
         UserError: no such network.

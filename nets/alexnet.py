@@ -8,7 +8,7 @@ from nets.contract import Network, NetworkSpec, Size, stem_padding, torchvision_
 
 
 def alexnet(channels: int, num_classes: int, size: Size) -> Network:
-    """Five convolutions, halved after the first, second and fifth. Embedding: 192 maps, 3072 at 32×32."""
+    """Return five convolutions, halved after the first, second and fifth. Embedding: 192 maps, 3072 at 32×32."""
     padding = stem_padding(size, 2)
     height, width = ((side + 2 * pad - 4) // 8 for side, pad in zip(size, padding, strict=True))
     features = nn.Sequential(

@@ -1,4 +1,4 @@
-"""What a network is to the rest of the project, and how one is described, checked and built."""
+"""The contract that every network keeps, and the description by which one is checked and built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGE_IMAGE = 224  # from this height and width up, a network with a large form 
 
 
 class Network(nn.Module):
-    """An embedding with one linear layer on top; all that selection and training know of a network.
+    """An embedding with one linear layer on top: all that selection and training know of a network.
 
     Its initial parameters depend on torch's global random state alone.
 
@@ -32,15 +32,15 @@ class Network(nn.Module):
 
     @property
     def embedding_dim(self) -> int:
-        """d, the width of the embedding."""
+        """Return d, the width of the embedding."""
         return self.classifier.in_features
 
     def embed(self, x: Tensor) -> Tensor:
-        """Images [n, c, h, w] to embeddings [n, d]."""
+        """Return the embeddings [n, d] of images [n, c, h, w]."""
         return self.features(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [n, c, h, w] to logits [n, C]."""
+        """Return the logits [n, C] of images [n, c, h, w]."""
         return self.classifier(self.embed(x))
 
 
@@ -64,7 +64,7 @@ class NetworkSpec:
     large: Builder | None = None
 
     def __call__(self, channel: int, num_classes: int, im_size: int | Sequence[int]) -> Network:
-        """A freshly initialised network; ``im_size`` is the side of its images, or their height and width.
+        """Return a freshly initialised network; ``im_size`` is the side of its images, or their height and width.
 
         Raises:
             UserError: the images are too small for it; names the smallest that it takes.
@@ -82,7 +82,7 @@ class NetworkSpec:
 
 
 def torchvision_form(model: str, **options: bool) -> Builder:
-    """A builder of the torchvision model of that name, its last linear layer split off as the classifier.
+    """Return a builder of the torchvision model of that name, its last linear layer split off as the classifier.
 
     Where the images do not have three channels, the first convolution is replaced by one that takes them.
     """
@@ -111,6 +111,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        """Return ``input`` [n, c, h, w] normalised."""
         if self.training and input.numel() == self.num_features:
             mean, variance = self.running_mean, self.running_var
             return F.batch_norm(input, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
@@ -118,7 +119,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 def stem_padding(size: Size, padding: int) -> Size:
-    """The first convolution's padding: ``padding``, and 2 more on sides of 28, which so become 32.
+    """Return the first convolution's padding: ``padding``, and 2 more on sides of 28, which become 32 so.
 
     Sides up to 31 are padded too, so that five halvings leave something of every side from 28 up.
     """
@@ -127,7 +128,7 @@ def stem_padding(size: Size, padding: int) -> Size:
 
 
 def global_pool() -> nn.Sequential:
-    """Maps [n, c, h, w] to their means [n, c]."""
+    """Return a module from maps [n, c, h, w] to their means [n, c]."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 

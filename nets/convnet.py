@@ -8,7 +8,7 @@ from nets.contract import Network, NetworkSpec, Size, stem_padding
 
 
 def convnet(channels: int, num_classes: int, size: Size) -> Network:
-    """Three blocks: 3×3 convolution, instance normalisation, ReLU, 2×2 mean. Embedding: 2048 at 32×32."""
+    """Return three blocks: 3×3 convolution, instance normalisation, ReLU, 2×2 mean. Embedding: 2048 at 32×32."""
     padding = stem_padding(size, 1)
     height, width = ((side + 2 * pad - 2) // 8 for side, pad in zip(size, padding, strict=True))
     layers: list[nn.Module] = []

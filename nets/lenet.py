@@ -8,7 +8,7 @@ from nets.contract import Network, NetworkSpec, Size, stem_padding
 
 
 def lenet(channels: int, num_classes: int, size: Size) -> Network:
-    """Two unpadded 5×5 convolutions, each halved, and two hidden layers. Embedding: 84."""
+    """Return two unpadded 5×5 convolutions, each halved, and two hidden layers. Embedding: 84."""
     padding = stem_padding(size, 0)
     height, width = (((side + 2 * pad - 4) // 2 - 4) // 2 for side, pad in zip(size, padding, strict=True))
     features = nn.Sequential(

@@ -8,7 +8,7 @@ from nets.contract import Network, NetworkSpec, Size
 
 
 def mlp(channels: int, num_classes: int, size: Size) -> Network:
-    """Pixels, 128, 128, classes. Embedding: 128."""
+    """Return layers of 128, 128 and ``num_classes`` units. Embedding: 128."""
     height, width = size
     features = nn.Sequential(
         nn.Flatten(),

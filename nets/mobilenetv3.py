@@ -65,7 +65,7 @@ LARGE = (
 
 
 class Excite(nn.Module):
-    """Squeeze and excite: each map times a gate computed from the means of all."""
+    """Squeeze and excitation: each map times a gate computed from the means of all."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -75,11 +75,12 @@ class Excite(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` [n, c, h, w] times its gates."""
         return x * self.gate(x)[:, :, None, None]  # [n, c] -> [n, c, 1, 1]
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1×1, convolve each map by itself, excite, project 1×1; added to its input where shapes agree."""
+    """Expansion 1×1, depthwise convolution, excitation and projection 1×1; added to the input where shapes agree."""
 
     def __init__(self, inputs: int, row: Row) -> None:
         super().__init__()
@@ -95,11 +96,12 @@ class InvertedResidual(nn.Module):
         self.added = row.stride == 1 and inputs == row.outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's maps of ``x`` [n, c, h, w]."""
         return x + self.branch(x) if self.added else self.branch(x)
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """An unbiased convolution that keeps the size but for its stride, normalised."""
+    """Return a convolution without bias that keeps the size but for its stride, and batch normalisation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         BatchNorm2d(outputs),
@@ -107,13 +109,13 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups:
 
 
 def round_to_8(width: float) -> int:
-    """The nearest multiple of 8 that is at least 8 and not less than 0.9 of ``width``."""
+    """Return the nearest multiple of 8 that is at least 8 and not less than 0.9 of ``width``."""
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * width else rounded + 8
 
 
 def mobilenet_v3(channels: int, num_classes: int, size: Size, *, rows: tuple[Row, ...], embedding_dim: int) -> Network:
-    """A halved stem, one block a row, and a hidden layer. Embedding: ``embedding_dim``."""
+    """Return a stem of stride 2, one block a row, and a hidden layer. Embedding: ``embedding_dim``."""
     stem = nn.Conv2d(channels, 16, 3, 2, padding=stem_padding(size, 1), bias=False)
     layers: list[nn.Module] = [stem, BatchNorm2d(16), nn.Hardswish()]
     inputs = 16

@@ -14,7 +14,7 @@ Shortcut = Callable[[int, int, int], nn.Module]  # (inputs, outputs, stride)
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """An unbiased convolution that keeps the size but for its stride, normalised."""
+    """Return a convolution without bias that keeps the size but for its stride, and batch normalisation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
         BatchNorm2d(outputs),
@@ -22,7 +22,7 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.S
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """The shortcut that the paper calls option B: a 1×1 convolution, normalised."""
+    """Return the shortcut that the paper calls option B: a 1×1 convolution and batch normalisation."""
     return convolution(inputs, outputs, 1, stride)
 
 
@@ -39,17 +39,18 @@ class Residual(nn.Module):
         self.outputs = outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's maps of ``x`` [n, c, h, w]."""
         return F.relu(self.branch(x) + self.shortcut(x))
 
 
 def basic(inputs: int, width: int, stride: int, shortcut: Shortcut = projection) -> Residual:
-    """Two 3×3 convolutions."""
+    """Return a block of two 3×3 convolutions."""
     branch = nn.Sequential(convolution(inputs, width, 3, stride), nn.ReLU(), convolution(width, width, 3))
     return Residual(branch, inputs, width, stride, shortcut)
 
 
 def bottleneck(inputs: int, width: int, stride: int) -> Residual:
-    """1×1, 3×3 (with the stride) and 1×1 convolutions, widening four times."""
+    """Return a block of 1×1, 3×3 (with the stride) and 1×1 convolutions, the last four times as wide."""
     branch = nn.Sequential(
         convolution(inputs, width, 1),
         nn.ReLU(),
@@ -69,7 +70,10 @@ def resnet(
     depths: tuple[int, ...],
     width: int = 64,
 ) -> Network:
-    """Stages of ``depths`` blocks, all but the first halved and doubled in width. Embedding: the last block's width."""
+    """Return stages of ``depths`` blocks, each half the size and twice the width of the one before.
+
+    Embedding: the last block's width.
+    """
     layers: list[nn.Module] = [convolution(channels, width, 3), nn.ReLU()]
     inputs = width
     for stage, depth in enumerate(depths):

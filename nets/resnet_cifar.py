@@ -20,11 +20,12 @@ class PaddedShortcut(nn.Module):
         self.further = outputs - inputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return every ``stride``-th pixel of ``x`` [n, c, h, w], with channels of zeros added."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.further))  # [n, outputs, h', w']
 
 
 def cifar_resnet(channels: int, num_classes: int, size: Size, *, depth: int) -> Network:
-    """Three stages of (depth − 2) / 6 blocks, 16, 32 and 64 wide. Embedding: 64."""
+    """Return three stages of (depth − 2) / 6 blocks, 16, 32 and 64 wide. Embedding: 64."""
     blocks = (depth - 2) // 6
     block = partial(basic, shortcut=PaddedShortcut)
     network = resnet(channels, num_classes, size, block=block, depths=(blocks,) * 3, width=16)

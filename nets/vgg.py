@@ -12,7 +12,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 def vgg(channels: int, num_classes: int, size: Size, *, depths: tuple[int, ...]) -> Network:
-    """Five stages of ``depths`` 3×3 convolutions, each halved, then a global mean. Embedding: 512."""
+    """Return five stages of ``depths`` 3×3 convolutions, each halved, then a global mean. Embedding: 512."""
     layers: list[nn.Module] = []
     inputs, padding = channels, stem_padding(size, 1)
     for depth, outputs in zip(depths, WIDTHS, strict=True):

@@ -21,7 +21,7 @@ from nets.contract import (
 
 
 class PreActivation(nn.Module):
-    """Normalise, ReLU and convolve 3×3, twice; a bare 1×1 shortcut, after the first ReLU, where it widens."""
+    """Normalisation, ReLU and 3×3 convolution, twice; where the width grows, a 1×1 shortcut after the first ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -35,12 +35,13 @@ class PreActivation(nn.Module):
         self.shortcut = None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's maps of ``x`` [n, c, h, w]."""
         active = F.relu(self.norm(x))
         return self.branch(active) + (x if self.shortcut is None else self.shortcut(active))
 
 
 def wide_resnet(channels: int, num_classes: int, size: Size, *, depth: int, width: int) -> Network:
-    """Three stages of (depth − 4) / 6 blocks, the last two halved. Embedding: 64·width."""
+    """Return three stages of (depth − 4) / 6 blocks, the last two halved. Embedding: 64·width."""
     layers: list[nn.Module] = [nn.Conv2d(channels, 16, 3, padding=stem_padding(size, 1), bias=False)]
     inputs = 16
     for outputs, stride in ((16 * width, 1), (32 * width, 2), (64 * width, 2)):
