@@ -9,6 +9,7 @@ from pathlib import Path
 
 from utils.cli import Parser
 from utils.records.cross_networks import cross_table
+from utils.records.paired_differences import paired_differences, paired_table
 from utils.records.plots import cross_plot, plot
 from utils.records.tables import load_table
 
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = load_table(options.folders)
     if options.cross:
         print(cross_table(table.runs))
+    elif options.against:
+        print(paired_table(paired_differences(table, options.against), options.against))
     elif options.csv:
         print(table.csv(options.time), end="")
         for note in table.notes():
@@ -46,4 +49,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw accuracy over fraction")
     parser.add_argument("--time", action="store_true", help="add median seconds of each phase and peak memory")
     parser.add_argument("--cross", action="store_true", help="selecting network × trained network instead")
+    parser.add_argument("--against", metavar="METHOD", help="differences from this method, seed by seed, instead")
     return parser

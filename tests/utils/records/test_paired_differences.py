@@ -1,0 +1,52 @@
+"""Differences seed by seed, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_up_runs import finish_run, made_up_config
+
+from utils.config import TrainingConfig
+from utils.errors import UserError
+from utils.records.paired_differences import paired_differences
+from utils.records.report import main
+from utils.records.tables import load_table
+
+
+def record(folder: Path, method: str, accuracies: dict[int, float], **changes: object) -> None:
+    for seed, accuracy in accuracies.items():
+        finish_run(folder, made_up_config(method, seed=seed, **changes), final=accuracy)  # type: ignore[arg-type]
+
+
+def test_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path, "Uniform", {0: 50.0, 1: 60.0, 2: 70.0})
+    record(tmp_path, "LCMat", {0: 54.0, 1: 62.0, 3: 99.0})  # seed 3 has no partner
+    record(tmp_path, "Craig", {2: 69.0})
+    craig, lcmat = paired_differences(load_table([tmp_path]), "Uniform")
+    assert (lcmat.difference.mean, lcmat.difference.count) == (3.0, 2)
+    assert lcmat.standard_error == pytest.approx(1.0)  # std √2 over √2
+    assert str(lcmat) == "+3.00 ± 1.00"
+    assert str(craig) == "-1.00 ± –"
+    main([str(tmp_path), "--against", "Uniform"])
+    printed = capsys.readouterr().out
+    assert "+3.00 ± 1.00" in printed
+    assert "less that of Uniform" in printed
+
+
+def test_only_runs_of_the_same_training_and_fraction_are_pairs(tmp_path: Path) -> None:
+    record(tmp_path, "Uniform", {0: 50.0}, fraction=0.1)
+    record(tmp_path, "Uniform", {0: 10.0}, fraction=0.2)
+    record(tmp_path, "LCMat", {0: 55.0}, fraction=0.2)
+    record(tmp_path, "LCMat", {0: 99.0}, fraction=0.1, training=TrainingConfig(epochs=2, batch=7))
+    [only] = paired_differences(load_table([tmp_path]), "Uniform")
+    assert (only.config.fraction, only.difference.mean) == (0.2, 45.0)
+
+
+def test_nothing_to_compare_is_said_in_one_line(tmp_path: Path) -> None:
+    record(tmp_path, "LCMat", {0: 55.0})
+    with pytest.raises(UserError, match="no complete run of Uniform"):
+        paired_differences(load_table([tmp_path]), "Uniform")
+    record(tmp_path, "Uniform", {1: 50.0})
+    with pytest.raises(UserError, match="no run shares"):
+        paired_differences(load_table([tmp_path]), "Uniform")
