@@ -159,7 +159,7 @@ class Selection:
             return at_temperature(features, float(self.config.temperature or 1))
         if self.temperature is None:
             self.temperature = auto_temperature(features)
-            print(f"temperature: {self.temperature:g}", flush=True)
+            print(f"temperature: {self.temperature:g}", file=sys.stderr, flush=True)
         return at_temperature(features, self.temperature)
 
     def _pretrained(self) -> Tensor:

@@ -37,11 +37,16 @@ def at_temperature(features: Features, temperature: float) -> Features:
     """Return the features at a last layer divided by ``temperature``.
 
     Raises:
-        UserError: a temperature that is not a finite number above 0.
+        UserError: a temperature that is not a finite number above 0, or so small that the logits overflow.
     """
     if not 0 < temperature < math.inf:
         raise UserError(f"temperature is a finite number above 0, or auto, not {temperature!r}")
-    return features if temperature == 1 else replace(features, logits=features.logits / temperature)
+    if temperature == 1:
+        return features
+    logits = features.logits / temperature
+    if not bool(logits.isfinite().all()):
+        raise UserError(f"temperature {temperature:g} is too small: the logits overflow")
+    return replace(features, logits=logits)
 
 
 def auto_temperature(features: Features) -> float:

@@ -96,6 +96,7 @@ OPTIONS: dict[str, list[Any]] = {
     "uncertainty": ["LeastConfidence", "Entropy", "Margin"],
     "num_dims": [1, 2, 100, 10**9],
     "weighted": [True, False],
+    "released": [False],
     "pretrained": [False],
     "eps": [0.0, 0.05, 1.0, 1e-300, 1e30],
     "eta": [1e-300, 0.1, 10.0, 1e30],
@@ -105,6 +106,7 @@ SPOILED_REST: dict[str, list[Any]] = {
     "fraction": [0, -1, 2, math.nan, math.inf, 1e-9, "half", None, 1 + 1e-12, True],
     "memory_budget": [1, 1000, 0, -1, math.nan, "much"],
     "seed": [-1, 2**64, 1.5, "x", None],
+    "temperature": [0, -1, math.nan, math.inf, "hot", None, True],
     "balance": [None, 2, "no"],
     "validation": [(), (None, None, None), ([[0.0]], [[0.0]], [0]), 1],
     "scores": ["high", [math.nan], torch.zeros(3, 3)],
@@ -139,6 +141,7 @@ def calls(draw: Draw, name: str) -> dict[str, Any]:
         "fraction": draw(st.sampled_from([0.5, 0.9, 1.0, 1, float(dice.uniform(0.05, 1))])),
         "balance": draw(st.booleans()),
         "seed": int(dice.integers(2**62)),
+        "temperature": draw(st.sampled_from([1.0, 1.0, "auto", 3, 1e-3, 1e6])),
     }
     fields = [field.name for field in dataclasses.fields(METHODS[name])]  # type: ignore[arg-type]
     for field in draw(st.lists(st.sampled_from(fields), unique=True)) if fields else ():
