@@ -47,6 +47,7 @@ class LCMat(CurvatureMethod):
         return CurvatureDistance(features, self.eps, self.num_dims)
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick greedily, or as the released code does."""
         if self.released:
             return released_picks(self.features_of(inputs), self.eps, self.num_dims, budget)
         return super().pick(inputs, budget, settings)
@@ -54,5 +55,6 @@ class LCMat(CurvatureMethod):
     def pick_classes(
         self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
     ) -> list[Coreset]:
+        """Pick from each class: the released picks one class after another, others as facility location is."""
         pick_classes = Method.pick_classes if self.released else CurvatureMethod.pick_classes
         return pick_classes(self, classes, budgets, settings)

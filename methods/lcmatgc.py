@@ -1,4 +1,4 @@
-"""LCMat's distance under graph cut: close to every sample, far from what is picked already."""
+"""LCMat's distance under graph cut: picks similar to all samples and dissimilar to each other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LCMatGC(CurvatureMethod):
 
     @property
     def set_function(self) -> type[SetFunction]:
-        """Graph cut."""
+        """Return graph cut."""
         return GraphCut
 
     def distance(self, features: Features) -> Distance:
