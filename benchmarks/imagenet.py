@@ -59,6 +59,7 @@ class PhasedLCMat(LCMat):
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Return LCMat's picks, timed phase by phase."""
         with self._phase("gradients and curvatures"):
             distance = self.distance(self.features_of(inputs))
         with self._phase("distances"):

@@ -17,7 +17,8 @@ _TRACED = 5
 class Profiler(Protocol):
     """What is told of every step."""
 
-    def step(self) -> None: ...
+    def step(self) -> None:
+        """Take note that a step is done."""
 
 
 class _Off:
