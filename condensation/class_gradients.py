@@ -20,8 +20,8 @@ from nets import Network
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What is matched of k classes.
+class ClassGradients:
+    """The gradients, and the curvature if it is matched, of k classes.
 
     Attributes:
         gradients: of each layer [k, out, rest].
@@ -32,10 +32,10 @@ class Measured:
     curvature: Tensor | None
 
 
-def measure_real(
+def real_class_gradients(
     network: Network, batches: Sequence[Tensor], classes: Sequence[int], curvature: Curvature | None
-) -> Measured:
-    """Of batches [b, channels, H, W] of one class each, detached: a backward pass for every class."""
+) -> ClassGradients:
+    """Return the gradients of batches [b, channels, H, W] of one class each, detached, by a backward pass a class."""
     layers = weighted_layers(network)
     weights = [layer.weight for layer in layers]
     rows: list[tuple[Tensor, ...]] = []
@@ -48,23 +48,23 @@ def measure_real(
         if curvature is not None:
             curvatures.append(curvature(z.detach(), logits.detach(), labels))
     gradients = tuple(torch.stack(of_layer).flatten(2) for of_layer in zip(*rows, strict=True))  # [k, out, rest]
-    return Measured(gradients, torch.stack(curvatures) if curvatures else None)
+    return ClassGradients(gradients, torch.stack(curvatures) if curvatures else None)
 
 
-def measure_synthetic(
+def synthetic_class_gradients(
     network: Network, images: Tensor, classes: Sequence[int], curvature: Curvature | None
-) -> Measured:
-    """Of images [k·m, channels, H, W], m of each class, class after class; differentiable to the pixels.
+) -> ClassGradients:
+    """Return the gradients of images [k·m, channels, H, W], m a class in order, differentiable to the pixels.
 
-    All classes go through the network at once. A weight's gradient is the sum over images (and places) of
-    what enters its layer times the loss gradient of what leaves it, so it parts by class without another pass.
+    All classes go through the network at once. A weight's gradient is the sum over images (and places) of its
+    layer's input times the loss gradient of its output, so it splits by class without another pass.
     """
     k = len(classes)
     labels = torch.tensor(classes, device=images.device).repeat_interleave(len(images) // k)  # [k·m]
     layers = weighted_layers(network)
     if k == 1:
-        return _measure_one(network, images, labels, curvature)
-    with _tapped(layers) as seen:
+        return _one_class_gradients(network, images, labels, curvature)
+    with _recorded(layers) as seen:
         logits = network(images)
     inputs, outputs = zip(*(seen[layer] for layer in layers), strict=True)
     loss = F.cross_entropy(logits, labels, reduction="sum") * k / len(images)  # the sum of the classes' means
@@ -74,29 +74,31 @@ def measure_synthetic(
         for layer, x, delta in zip(layers, inputs, deltas, strict=True)
     )
     if curvature is None:
-        return Measured(gradients, None)
+        return ClassGradients(gradients, None)
     z = inputs[-1].unflatten(0, (k, -1))  # [k, m, d]
-    return Measured(gradients, curvature(z, logits.unflatten(0, (k, -1)), labels.view(k, -1)))
+    return ClassGradients(gradients, curvature(z, logits.unflatten(0, (k, -1)), labels.view(k, -1)))
 
 
-def _measure_one(network: Network, images: Tensor, labels: Tensor, curvature: Curvature | None) -> Measured:
-    """Of a single class, where nothing parts: as autograd has it."""
+def _one_class_gradients(
+    network: Network, images: Tensor, labels: Tensor, curvature: Curvature | None
+) -> ClassGradients:
+    """Return the gradients of the images of a single class, straight from autograd."""
     z = network.embed(images)
     logits = network.classifier(z)
     weights = [layer.weight for layer in weighted_layers(network)]
     gradients = torch.autograd.grad(F.cross_entropy(logits, labels), weights, create_graph=True)
     rows = tuple(gradient.flatten(1)[None] for gradient in gradients)  # [1, out, rest]
-    return Measured(rows, None if curvature is None else curvature(z[None], logits[None], labels[None]))
+    return ClassGradients(rows, None if curvature is None else curvature(z[None], logits[None], labels[None]))
 
 
 def weighted_layers(network: Network) -> list[nn.Conv2d | nn.Linear]:
-    """The layers whose weights are matched, the classifier last."""
+    """Return the layers whose weights are matched, the classifier last."""
     return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
 @contextmanager
-def _tapped(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
-    """Within the block, what entered and what left each of the layers when the network ran."""
+def _recorded(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
+    """Record input and output of each of the layers when the network runs within the block."""
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -112,12 +114,12 @@ def _tapped(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tenso
 
 
 def _linear(x: Tensor, delta: Tensor, k: int) -> Tensor:
-    """[k, out, in] from x [k·m, in] and delta [k·m, out]."""
+    """Return the gradients [k, out, in] from inputs x [k·m, in] and output gradients delta [k·m, out]."""
     return delta.unflatten(0, (k, -1)).mT @ x.unflatten(0, (k, -1))
 
 
 def _convolution(layer: nn.Conv2d, x: Tensor, delta: Tensor, k: int) -> Tensor:
-    """[k, out, rest] from x [k·m, in, h, w] and delta [k·m, out, h', w']."""
+    """Return the gradients [k, out, rest] from x [k·m, in, h, w] and delta [k·m, out, h', w']."""
     padding = cast("tuple[int, int]", layer.padding)
     patches = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)  # [k·m, in·p, h'·w']
     groups = layer.groups

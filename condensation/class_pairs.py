@@ -1,4 +1,4 @@
-"""Both sides of every class, real and synthetic, changed alike: what one step of any method looks at."""
+"""Real and synthetic images of every class, augmented alike: what one step of any method compares."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from condensation.config import CondensationConfig
-from condensation.random_streams import Moment
+from condensation.random_streams import RandomStreams
 from condensation.real_batches import RealImages
 from utils.data.siamese import Siamese
 
-_IMAGES_AT_ONCE = 256  # synthetic images whose graph is held
+_IMAGES_AT_ONCE = 256  # synthetic images whose autograd graph is held
 _PLACES_AT_ONCE = 1 << 14  # on a CPU, where classes together are slower than alone above that
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """k classes that go through a network together.
+    """Real and synthetic images of k classes that go through a network together.
 
     Attributes:
-        pixels: float32 [k·ipc, C, H, W], class after class, what gradients are taken with respect to.
+        pixels: float32 [k·ipc, C, H, W], in class order; gradients are taken with respect to them.
         synthetic: those after augmentation.
         real: of each class a batch [b, C, H, W], augmented by the same draw.
     """
@@ -34,7 +34,7 @@ class Pair:
 
 
 def class_groups(num_classes: int, pixels: Tensor) -> list[range]:
-    """All classes, as many together as is good for memory and speed; ``pixels`` [num_classes·ipc, C, H, W]."""
+    """Group all classes by as many as suit memory and speed; ``pixels`` are [num_classes·ipc, C, H, W]."""
     images = _IMAGES_AT_ONCE
     if pixels.device.type == "cpu":
         images = min(images, _PLACES_AT_ONCE // pixels[0, 0].numel())
@@ -42,10 +42,10 @@ def class_groups(num_classes: int, pixels: Tensor) -> list[range]:
     return [range(start, min(start + size, num_classes)) for start in range(0, num_classes, size)]
 
 
-def pairs(config: CondensationConfig, images: RealImages, pixels: Tensor, moment: Moment) -> Iterator[Pair]:
-    """Every class once; ``pixels`` are all synthetic images, float32 [C·ipc, C, H, W], class after class."""
+def pairs(config: CondensationConfig, images: RealImages, pixels: Tensor, streams: RandomStreams) -> Iterator[Pair]:
+    """Yield every class once; ``pixels`` are all synthetic images in class order, float32 [classes·ipc, C, H, W]."""
     siamese, ipc = Siamese.of(config.strategy), config.ipc
-    choices, draws = moment.generator("real"), moment.generator("siamese")
+    choices, draws = streams.generator("real"), streams.generator("siamese")
     for classes in class_groups(images.num_classes, pixels):
         ours = pixels[classes.start * ipc : classes.stop * ipc].detach().requires_grad_()  # [k·ipc, C, H, W]
         real, synthetic = [], []

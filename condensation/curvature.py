@@ -17,19 +17,21 @@ Curvature = Callable[[Tensor, Tensor, Tensor], Tensor]  # z [..., n, d], logits 
 
 
 def gradient_variance(z: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """The variance over n samples of their gradients, per coordinate, [..., C, d + 1].
+    """Return the variance over n samples of their gradients, per coordinate, [..., C, d + 1].
 
-    The paper's stand-in for the Hessian diagonal; of the population (divided by n), so zero for one sample.
+    It is the paper's stand-in for the Hessian diagonal; divided by n, so zero for one sample.
 
     Args:
-        z: floating [..., n, d], embeddings; logits: [..., n, C]; labels: int64 [..., n].
+        z: embeddings, floating [..., n, d].
+        logits: [..., n, C].
+        labels: int64 [..., n].
     """
     residuals = logits.softmax(dim=-1) - F.one_hot(labels, logits.shape[-1]).to(logits)
     return product_variance(residuals, _with_bias(z))
 
 
 def hessian_diagonal(z: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """The diagonal of the Hessian of the mean loss of n samples, [..., C, d + 1]; shapes as above."""
+    """Return the Hessian diagonal of the mean loss of n samples, [..., C, d + 1]; arguments as above."""
     p = logits.softmax(dim=-1)
     return (p * (1 - p)).mT @ _with_bias(z).square() / z.shape[-2]
 

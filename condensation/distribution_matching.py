@@ -8,13 +8,13 @@ from torch import Tensor
 from condensation.class_pairs import pairs
 from condensation.config import CondensationConfig
 from condensation.objective import Terms
-from condensation.random_streams import Moment
+from condensation.random_streams import RandomStreams
 from condensation.real_batches import RealImages
 from nets import Network
 
 
 def mean_gaps(real: Tensor, synthetic: Tensor) -> Tensor:
-    """‖mean − mean‖² of k classes, [k]: real mean embeddings [k, d], synthetic embeddings [k, m, d]."""
+    """Return ‖mean − mean‖² of k classes, [k]: real mean embeddings [k, d], synthetic embeddings [k, m, d]."""
     return (real - synthetic.mean(dim=1)).square().sum(dim=1)
 
 
@@ -24,11 +24,11 @@ class DistributionMatching:
     def __init__(self, config: CondensationConfig, images: RealImages) -> None:
         self.config, self.images = config, images
 
-    def step(self, network: Network, pixels: Tensor, moment: Moment) -> tuple[Tensor, Terms]:
-        """The gradient with respect to ``pixels`` [m, C, H, W], and the objective."""
+    def step(self, network: Network, pixels: Tensor, streams: RandomStreams) -> tuple[Tensor, Terms]:
+        """Return the gradient with respect to ``pixels`` [m, C, H, W], and the objective's terms."""
         network.requires_grad_(False)
         gradients, terms = [], []
-        for pair in pairs(self.config, self.images, pixels, moment):
+        for pair in pairs(self.config, self.images, pixels, streams):
             means = torch.stack([network.embed(batch).mean(dim=0) for batch in pair.real])  # [k, d]
             ours = network.embed(pair.synthetic).unflatten(0, (len(pair.classes), -1))  # [k, ipc, d]
             loss = mean_gaps(means, ours).sum()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from condensation.class_gradients import measure_real, measure_synthetic
+from condensation.class_gradients import real_class_gradients, synthetic_class_gradients
 from condensation.class_pairs import pairs
 from condensation.config import CondensationConfig
 from condensation.curvature import CURVATURES
 from condensation.objective import DISTANCES, Objective, Terms
-from condensation.random_streams import Moment
+from condensation.random_streams import RandomStreams
 from condensation.real_batches import RealImages
 from nets import Network
 from utils.errors import UserError
@@ -24,16 +24,16 @@ class GradientMatching:
         self.curvature = CURVATURES[config.curvature] if config.curvature and config.curvature_acts else None
         self.objective = Objective(DISTANCES[config.distance or "layerwise"], config.rho or 0.0)
 
-    def step(self, network: Network, pixels: Tensor, moment: Moment) -> tuple[Tensor, Terms]:
-        """The gradient with respect to ``pixels`` [m, C, H, W], and the terms of the objective.
+    def step(self, network: Network, pixels: Tensor, streams: RandomStreams) -> tuple[Tensor, Terms]:
+        """Return the gradient with respect to ``pixels`` [m, C, H, W], and the objective's terms.
 
         Raises:
             UserError: the network has a layer without a second derivative.
         """
         gradients, terms = [], []
-        for pair in pairs(self.config, self.images, pixels, moment):
-            target = measure_real(network, pair.real, pair.classes, self.curvature)
-            ours = measure_synthetic(network, pair.synthetic, pair.classes, self.curvature)
+        for pair in pairs(self.config, self.images, pixels, streams):
+            target = real_class_gradients(network, pair.real, pair.classes, self.curvature)
+            ours = synthetic_class_gradients(network, pair.synthetic, pair.classes, self.curvature)
             loss, matching, curvature = self.objective(target, ours)
             gradients.append(self._gradient(loss.sum(), pair.pixels))
             terms.append(Terms(matching.detach().sum(), curvature.detach().sum()))

@@ -1,4 +1,4 @@
-"""The networks that a condensation looks through: fresh, with fixed statistics, trained a little on the way."""
+"""The networks that a condensation matches under: freshly drawn, then trained on the synthetic images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nets
-from condensation.random_streams import Moment
+from condensation.random_streams import RandomStreams
 from utils.data.registry import DataSpec
 from utils.data.siamese import Siamese
 
@@ -15,19 +15,19 @@ BATCH = 256
 _LR = 0.01
 
 
-def fresh_network(model: str, spec: DataSpec, moment: Moment, device: torch.device) -> nets.Network:
-    """A newly initialised network in evaluation mode."""
-    moment.seed_torch("network")
+def fresh_network(model: str, spec: DataSpec, streams: RandomStreams, device: torch.device) -> nets.Network:
+    """Build a newly initialised network in evaluation mode."""
+    streams.seed_torch("network")
     return nets.build(model, spec.channels, spec.num_classes, spec.im_size).to(device).eval()
 
 
 def has_batch_norm(network: nets.Network) -> bool:
-    """Whether the statistics of its batches are part of the network."""
+    """Return whether the network has batch normalisation."""
     return bool(_batch_norms(network))
 
 
 def fix_statistics(network: nets.Network, images: Tensor) -> None:
-    """Give batch normalisation the statistics of these images [n, C, H, W], to be used for every batch."""
+    """Set the running statistics of batch normalisation to those of ``images`` [n, C, H, W]."""
     norms = _batch_norms(network)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -41,11 +41,11 @@ def fix_statistics(network: nets.Network, images: Tensor) -> None:
 
 
 def train_on(
-    network: nets.Network, pixels: Tensor, labels: Tensor, epochs: int, siamese: Siamese, moment: Moment
+    network: nets.Network, pixels: Tensor, labels: Tensor, epochs: int, siamese: Siamese, streams: RandomStreams
 ) -> None:
     """Train the network, in place, by plain descent on images [m, C, H, W] with labels int64 [m]."""
-    moment.seed_torch("inner")
-    draws = moment.generator("inner")
+    streams.seed_torch("inner")
+    draws = streams.generator("inner")
     optimizer = torch.optim.SGD(network.parameters(), lr=_LR)
     network.train()
     for _ in range(epochs):

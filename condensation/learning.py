@@ -21,7 +21,7 @@ from condensation.distribution_matching import DistributionMatching
 from condensation.gradient_matching import GradientMatching
 from condensation.inner_networks import fix_statistics, fresh_network, has_batch_norm, train_on
 from condensation.objective import Terms
-from condensation.random_streams import Moment
+from condensation.random_streams import RandomStreams
 from condensation.real_batches import RealImages
 from nets import Network
 from utils.data.batches import Normaliser
@@ -43,7 +43,7 @@ _STATISTICS = 16  # real images of each class that batch normalisation is fixed 
 class Method(Protocol):
     """What moves the pixels."""
 
-    def step(self, network: Network, pixels: Tensor, moment: Moment) -> tuple[Tensor, Terms]:
+    def step(self, network: Network, pixels: Tensor, streams: RandomStreams) -> tuple[Tensor, Terms]:
         """Return the gradient with respect to all pixels, and the objective's terms."""
 
 
@@ -156,14 +156,14 @@ class Condensation:
     def _step(self, progress: Progress) -> None:
         """Move the pixels once, and do what it takes to come to the next step."""
         config, position = self.config, self.position
-        moment = Moment(config.seed, position.iteration, position.step)
+        streams = RandomStreams(config.seed, position.iteration, position.step)
         if self.network is None:
-            self.network = fresh_network(config.model, self.spec, moment, self.device)
+            self.network = fresh_network(config.model, self.spec, streams, self.device)
         if has_batch_norm(self.network):
-            draws = moment.generator("statistics")
+            draws = streams.generator("statistics")
             batches = [self.images.batch(label, _STATISTICS, draws) for label in range(self.spec.num_classes)]
             fix_statistics(self.network, torch.cat(batches))
-        self.pixels.grad, terms = self.method.step(self.network, self.pixels, moment)
+        self.pixels.grad, terms = self.method.step(self.network, self.pixels, streams)
         self.optimizer.step()
         position.matching += float(terms.matching)
         position.curvature += float(terms.curvature)
@@ -174,7 +174,7 @@ class Condensation:
         position.step += 1
         if position.step < config.outer:
             labels = self.labels.to(self.device)
-            train_on(self.network, self.pixels.detach(), labels, config.inner, self.siamese, moment)
+            train_on(self.network, self.pixels.detach(), labels, config.inner, self.siamese, streams)
         else:
             self._close_iteration(progress)
         finish_queued_work(self.device)
@@ -217,6 +217,6 @@ class Condensation:
         position = state["position"]
         self.position = _Position(**{**position, "history": [Iteration(**row) for row in position["history"]]})
         if state["network"] is not None:
-            moment = Moment(self.config.seed, self.position.iteration, 0)
-            self.network = fresh_network(self.config.model, self.spec, moment, self.device)
+            streams = RandomStreams(self.config.seed, self.position.iteration, 0)
+            self.network = fresh_network(self.config.model, self.spec, streams, self.device)
             self.network.load_state_dict(state["network"])

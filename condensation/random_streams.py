@@ -1,4 +1,4 @@
-"""Where a condensation is, as the name of the random numbers that are drawn there."""
+"""Random numbers of a condensation: a stream for each pixel step and purpose, so that a resumed run draws the same."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from utils.seeding import generator, seed_torch
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One pixel step: nothing that is drawn in it depends on what ran before, so that it can be resumed."""
+class RandomStreams:
+    """The random streams of one pixel step, derived from seed, iteration and step alone."""
 
     seed: int
     iteration: int
     step: int
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A fresh generator on the CPU."""
+        """Return a fresh generator on the CPU for one purpose."""
         return generator(self.seed, f"condensation {purpose}", self.iteration, self.step)
 
     def seed_torch(self, purpose: str) -> None:
-        """Seed torch's global generators."""
+        """Seed torch's global generators for one purpose."""
         seed_torch(self.seed, f"condensation {purpose}", self.iteration, self.step)

@@ -1,4 +1,4 @@
-"""The real images as a condensation sees them: random batches of one class."""
+"""Random batches of real images of one class, for a condensation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from utils.training.machine import Machine
 
 
 class RealImages:
-    """The images of ``data.pool`` by class, normalised when asked for."""
+    """The images of ``data.pool`` by class, normalised when a batch is drawn."""
 
     def __init__(self, data: Data, machine: Machine) -> None:
         self._images, self._spec, self._machine = machine.hold(data.train), data.spec, machine
@@ -21,10 +21,11 @@ class RealImages:
 
     @property
     def num_classes(self) -> int:
+        """The number of classes."""
         return len(self._of_class)
 
     def batch(self, label: int, count: int, generator: torch.Generator) -> Tensor:
-        """``count`` different random images of a class, or all where there are fewer; float32 [b, C, H, W]."""
+        """Draw ``count`` different images of a class, or all where there are fewer; float32 [b, C, H, W]."""
         members = self._of_class[label]
         chosen = members[torch.randperm(len(members), generator=generator)[:count]]
         device, workers = self._machine.device, self._machine.execution.workers

@@ -1,4 +1,4 @@
-"""What every stage of a run stands on: arguments, data, training, records. Knows nothing of methods."""
+"""The ground that every stage of a run stands on: data, training, records; it knows nothing of methods."""
 
 import os
 

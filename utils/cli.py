@@ -1,4 +1,4 @@
-"""What every entry script does around its work: one line for a person's mistake, a status for the shell."""
+"""The frame of every entry script: one line for a user's mistake, a status for the shell."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _status(function: Callable[[], object]) -> int:
             raise
         return _refuse(f"cannot use {error.filename}: {error.strerror}")
     except (MemoryError, RuntimeError) as error:
-        if (message := _of_the_machine(error)) is None:
+        if (message := _resource_message(error)) is None:
             raise
         return _refuse(message)
     except Terminated:
@@ -83,8 +83,8 @@ def _status(function: Callable[[], object]) -> int:
     return 0
 
 
-def _of_the_machine(error: MemoryError | RuntimeError) -> str | None:
-    """What to say of a machine with too little memory, or that killed a loader process; None of other errors."""
+def _resource_message(error: MemoryError | RuntimeError) -> str | None:
+    """Return what to say of too little memory or a killed loader process; None of other errors."""
     said = str(error).partition("\n")[0]
     if said.startswith(_LOST_LOADER):
         return f"a loader process was lost ({said}); started again, the run goes on; try fewer --workers"
@@ -100,7 +100,7 @@ def _refuse(message: str) -> int:
 
 
 def _drop_stdout_if_full() -> None:
-    """Let the interpreter's last flush be quiet."""
+    """Replace a stdout on a full disk, so that the interpreter's last flush is quiet."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -112,7 +112,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _stdout_is_broken() -> bool:
-    """Whether stdout has no reader; if so it is replaced, so that the interpreter's last flush is quiet."""
+    """Return whether stdout has no reader; replace it then, so that the interpreter's last flush is quiet."""
     stdout = sys.stdout.fileno()
     waiting = select.poll()
     waiting.register(stdout, 0)

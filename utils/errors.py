@@ -1,4 +1,4 @@
-"""The one exception that speaks to a person."""
+"""UserError, the exception whose message is for people, and choosing from names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Something the caller can put right, said in one line: what was wrong, what is allowed, what to try.
+    """A mistake that the caller can put right, in one line: what was wrong, what is allowed, what to try.
 
     Entry scripts print it as ``error: …`` and exit with status 2.
     """

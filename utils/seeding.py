@@ -12,13 +12,13 @@ import torch
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose, e.g. ``derive_seed(seed, "shuffle", epoch)``."""
+    """Return a 63-bit seed for one purpose, e.g. ``derive_seed(seed, "shuffle", epoch)``."""
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator on ``device``, seeded for one purpose."""
+    """Return a fresh generator on ``device``, seeded for one purpose."""
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *purpose))
 
 

@@ -1,4 +1,4 @@
-"""How many of torch's threads an operation on a CPU takes."""
+"""Limits on torch's threads on a CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORTH_SHARING = 1 << 22  # values that one operation goes over
 
 @contextmanager
 def at_most(count: int) -> Iterator[None]:
-    """``count`` threads for every operation inside; called beside the main thread it does nothing."""
+    """Run the block with at most ``count`` threads an operation; outside the main thread this does nothing."""
     before = torch.get_num_threads()
     if count >= before or threading.current_thread() is not threading.main_thread():
         yield
@@ -26,7 +26,7 @@ def at_most(count: int) -> Iterator[None]:
 
 
 def small_steps(values: int) -> AbstractContextManager[None]:
-    """One thread for the many operations inside where each goes over few ``values``.
+    """Return a context of one thread, for many operations that go over few ``values`` each.
 
     Threads that share such an operation gain little, and where other work keeps a core busy they wait for each
     other many times longer than they compute.

@@ -12,17 +12,22 @@ from torch import Tensor
 
 import nets
 from condensation import class_pairs as pairing
-from condensation.class_gradients import Measured, measure_real, measure_synthetic, weighted_layers
+from condensation.class_gradients import (
+    ClassGradients,
+    real_class_gradients,
+    synthetic_class_gradients,
+    weighted_layers,
+)
 from condensation.curvature import CURVATURES
 from condensation.distribution_matching import DistributionMatching
 from condensation.gradient_matching import GradientMatching
 from condensation.inner_networks import fresh_network
 from condensation.objective import DISTANCES, Objective
-from condensation.random_streams import Moment
+from condensation.random_streams import RandomStreams
 from nets import Network
 
 CLASSES = range(3)
-MOMENT = Moment(0, 4, 1)
+STREAMS = RandomStreams(0, 4, 1)
 
 
 def gradients_by_class(network: Network, batches: list[Tensor]) -> list[list[Tensor]]:
@@ -51,8 +56,8 @@ def distance_by_loop(name: str, real: list[Tensor], synthetic: list[Tensor]) -> 
 def test_pixels_feel_the_distance_that_a_loop_measures(name):
     network = smooth_network()
     real, pixels = [images(5, seed) for seed in CLASSES], images(6, 9).requires_grad_()
-    target = measure_real(network, real, CLASSES, None)
-    ours = measure_synthetic(network, pixels, CLASSES, None)
+    target = real_class_gradients(network, real, CLASSES, None)
+    ours = synthetic_class_gradients(network, pixels, CLASSES, None)
     loss = Objective(DISTANCES[name])(target, ours)[0]
 
     slow_real = [[each.detach() for each in of_class] for of_class in gradients_by_class(network, real)]
@@ -70,7 +75,7 @@ def test_gradients_of_all_classes_from_one_pass(model):
     size = 28 if model == "LeNet" else 8
     network = nets.build(model, 1, 3, size).double().eval()
     x = torch.randn(6, 1, size, size, dtype=torch.float64)
-    together = measure_synthetic(network, x, CLASSES, None).gradients
+    together = synthetic_class_gradients(network, x, CLASSES, None).gradients
     for label, alone in enumerate(gradients_by_class(network, list(x.split(2)))):
         for all_classes, own in zip(together, alone, strict=True):
             torch.testing.assert_close(all_classes[label], own.flatten(1), rtol=1e-7, atol=1e-12)
@@ -79,10 +84,10 @@ def test_gradients_of_all_classes_from_one_pass(model):
 @pytest.mark.parametrize("name", CURVATURES)
 def test_the_objective_with_curvature_by_finite_differences(name):
     network, curvature = smooth_network(), CURVATURES[name]
-    target = measure_real(network, [images(5, seed) for seed in CLASSES], CLASSES, curvature)
+    target = real_class_gradients(network, [images(5, seed) for seed in CLASSES], CLASSES, curvature)
 
     def objective(pixels: Tensor) -> Tensor:
-        ours = measure_synthetic(network, pixels, CLASSES, curvature)
+        ours = synthetic_class_gradients(network, pixels, CLASSES, curvature)
         return Objective(DISTANCES["layerwise"], rho=3.0)(target, ours)[0]
 
     assert torch.autograd.gradcheck(objective, images(6, 9).requires_grad_())
@@ -90,8 +95,8 @@ def test_the_objective_with_curvature_by_finite_differences(name):
 
 def test_the_radius_weighs_the_curvature():
     network, curvature = smooth_network(), CURVATURES["diagonal"]
-    target = measure_real(network, [images(5, seed) for seed in CLASSES], CLASSES, curvature)
-    ours = measure_synthetic(network, images(6, 9), CLASSES, curvature)
+    target = real_class_gradients(network, [images(5, seed) for seed in CLASSES], CLASSES, curvature)
+    ours = synthetic_class_gradients(network, images(6, 9), CLASSES, curvature)
     total, matching, gap = Objective(DISTANCES["layerwise"], rho=3.0)(target, ours)
     assert target.curvature is not None
     assert ours.curvature is not None
@@ -102,7 +107,7 @@ def test_the_radius_weighs_the_curvature():
 
 def test_the_real_side_is_detached():
     network, x = smooth_network(), images(4)
-    measured = measure_real(network, [x], [1], CURVATURES["variance"])
+    measured = real_class_gradients(network, [x], [1], CURVATURES["variance"])
     assert not any(layer.requires_grad for layer in measured.gradients)
     assert measured.curvature is not None
     assert not measured.curvature.requires_grad
@@ -122,12 +127,12 @@ def test_equal_and_vanishing_gradients(name):
 
 def test_distribution_matching_by_a_loop(tiny_data, monkeypatch):
     settings, real = config("DM"), real_images(tiny_data)
-    network = fresh_network("ConvNet", tiny_data.spec, MOMENT, torch.device("cpu"))
+    network = fresh_network("ConvNet", tiny_data.spec, STREAMS, torch.device("cpu"))
     pixels = torch.randn(6, 1, 8, 8)
-    gradient, terms = DistributionMatching(settings, real).step(network, pixels, MOMENT)
+    gradient, terms = DistributionMatching(settings, real).step(network, pixels, STREAMS)
     monkeypatch.setattr(pairing, "_IMAGES_AT_ONCE", 2)
     total, slow = 0.0, []
-    for pair in pairing.pairs(settings, real, pixels, MOMENT):
+    for pair in pairing.pairs(settings, real, pixels, STREAMS):
         mean = torch.zeros(network.embedding_dim)
         for image in pair.synthetic:
             mean = mean + network.embed(image[None])[0] / len(pair.synthetic)
@@ -146,8 +151,8 @@ def test_groups_of_classes_change_nothing(method, tiny_data, monkeypatch):
     steps = []
     for at_once in (256, 4, 1):
         monkeypatch.setattr(pairing, "_IMAGES_AT_ONCE", at_once)
-        network = fresh_network("ConvNet", tiny_data.spec, MOMENT, torch.device("cpu"))
-        steps.append(kind(settings, real).step(network, pixels, MOMENT))
+        network = fresh_network("ConvNet", tiny_data.spec, STREAMS, torch.device("cpu"))
+        steps.append(kind(settings, real).step(network, pixels, STREAMS))
     for gradient, terms in steps[1:]:
         torch.testing.assert_close(gradient, steps[0][0], rtol=1e-3, atol=1e-5)
         assert float(terms.matching) == pytest.approx(float(steps[0][1].matching), rel=1e-4)
@@ -169,8 +174,8 @@ def test_classes_go_together_as_far_as_that_is_faster():
 
 def test_both_sides_are_changed_by_the_same_draw(tiny_data):
     pixels = torch.randn(6, 1, 8, 8)
-    seen = list(pairing.pairs(config("DSA", strategy="flip", real_batch=20), real_images(tiny_data), pixels, MOMENT))
-    plain = list(pairing.pairs(config("DC", real_batch=20), real_images(tiny_data), pixels, MOMENT))
+    seen = list(pairing.pairs(config("DSA", strategy="flip", real_batch=20), real_images(tiny_data), pixels, STREAMS))
+    plain = list(pairing.pairs(config("DC", real_batch=20), real_images(tiny_data), pixels, STREAMS))
     flips = []
     for pair, untouched in zip(seen, plain, strict=True):
         for label in pair.classes:
@@ -185,9 +190,9 @@ def test_both_sides_are_changed_by_the_same_draw(tiny_data):
 
 def test_one_image_with_variance_is_gradient_matching_alone(tiny_data):
     real, pixels = real_images(tiny_data), torch.randn(3, 1, 8, 8)
-    network = fresh_network("MLP", tiny_data.spec, MOMENT, torch.device("cpu"))
+    network = fresh_network("MLP", tiny_data.spec, STREAMS, torch.device("cpu"))
     of = {
-        name: GradientMatching(settings, real).step(network, pixels, MOMENT)
+        name: GradientMatching(settings, real).step(network, pixels, STREAMS)
         for name, settings in {
             "DSA": config("DSA", 1),
             "variance": config("LCMat", 1),
@@ -205,9 +210,9 @@ def test_measured_distance_of_certain_networks_is_finite():
     with torch.no_grad():
         network.classifier.bias.copy_(torch.tensor([1e4, 0, 0]))
     pixels = images(2).requires_grad_()
-    target: Measured = measure_real(network, [images(5)], [0], CURVATURES["diagonal"])
+    target: ClassGradients = real_class_gradients(network, [images(5)], [0], CURVATURES["diagonal"])
     loss = Objective(DISTANCES["layerwise"], 1.0)(
-        target, measure_synthetic(network, pixels, [0], CURVATURES["diagonal"])
+        target, synthetic_class_gradients(network, pixels, [0], CURVATURES["diagonal"])
     )[0]
     assert math.isfinite(loss.sum().item())
     assert torch.autograd.grad(loss.sum(), pixels)[0].isfinite().all()

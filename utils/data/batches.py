@@ -171,6 +171,7 @@ class Normaliser:
         self._layout = memory_layout(torch.device(device))
 
     def __call__(self, images: Tensor) -> Tensor:
+        """Normalise ``images`` [n, C, H, W], left as they are, to float32 in the device's memory layout."""
         floats = images.to(torch.float32, copy=True, memory_format=self._layout)
         return floats.mul_(self._scale).add_(self._shift)
 

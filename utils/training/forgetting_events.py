@@ -36,7 +36,7 @@ class ForgettingTrace:
         return {"events": self.events.clone(), "right": self.right.clone(), "learned": self.learned.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave.
+        """Restore what :meth:`state_dict` returned.
 
         Raises:
             ValueError: it is of another number of samples.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM held back until a point where the state of the work is whole."""
+"""Holding Ctrl-C and SIGTERM back until a point where the state of the work is whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXCEPTIONS: dict[int, type[KeyboardInterrupt]] = {
 
 
 class Interruption:
-    """What arrived while signals were held back."""
+    """The first signal that arrived while signals were held back, if any did."""
 
     def __init__(self) -> None:
         self.exception: type[KeyboardInterrupt] | None = None
@@ -26,20 +26,20 @@ class Interruption:
         return self.exception is not None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Remember the first signal; a second one does not wait."""
+        """Remember the first signal; raise at a second one."""
         if self.exception is not None:
             raise _EXCEPTIONS[number]
         self.exception = _EXCEPTIONS[number]
 
     def act(self) -> None:
-        """Raise what arrived."""
+        """Raise the exception of the signal that arrived."""
         if self.exception is not None:
             raise self.exception
 
 
 @contextmanager
 def held_back() -> Iterator[Interruption]:
-    """Within the block SIGINT and SIGTERM are only noted; whoever opened it asks and acts between two steps.
+    """Only note SIGINT and SIGTERM within the block; whoever opened it asks and acts between two steps.
 
     What arrived and was not acted on is raised when the block ends. A signal that the process ignores, as one
     started with ``nohup`` may, it goes on ignoring.

@@ -1,4 +1,4 @@
-"""A trace of a few training steps, to be read in chrome://tracing or ui.perfetto.dev."""
+"""Tracing a few training steps, for chrome://tracing or ui.perfetto.dev."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TRACED = 5
 
 
 class Profiler(Protocol):
-    """What is told of every step."""
+    """An object that is told of every step."""
 
     def step(self) -> None:
-        """Take note that a step is done."""
+        """End one step."""
 
 
 class _Off:

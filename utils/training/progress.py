@@ -1,4 +1,4 @@
-"""Progress for a person: bars on a terminal, plain lines in a log."""
+"""Progress on stderr: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
