@@ -1,8 +1,9 @@
-"""A method, a network and a set function that somebody adds: one file and one line each, and no other part to tell."""
+"""The examples of CONTRIBUTING.md, as somebody adds them: one file or function and one line, no other part to tell."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,70 +14,37 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-METHOD = '''
-"""Every so-many-th sample."""
-
-from dataclasses import dataclass
-
-import torch
-
-from methods.base import Method, Need, highest
-from utils.flags import flag, integer
-
-
-@dataclass(frozen=True)
-class Periodic(Method):
-    """Samples ``period`` apart, from the first."""
-
-    source = "a test"
-    need = Need.NOTHING
-
-    period: int = flag(3, "--its_period -ip", integer(1), "Periodic: how far apart its picks are", "N")
-
-    def pick(self, inputs, budget, settings):
-        return highest(-(torch.arange(len(inputs)) % self.period), budget)
-'''
-NETWORK = '''
-"""A linear classifier."""
-
-from torch import nn
-
-from nets.contract import Network, NetworkSpec
-
-
-def _linear(channels, num_classes, size):
-    pixels = channels * size[0] * size[1]
-    return Network(nn.Flatten(), nn.Linear(pixels, num_classes))
-
-
-Linear = NetworkSpec("Linear", _linear, smallest_image=1)
-'''
-SET_FUNCTION = '''class Modular(GraphCut):
-    """gain(j) = Σ_i S_ij: what is picked already makes no difference."""
-
-    def add(self, candidate: int) -> None:
-        pass
-
-
-'''
 RUN = "--dataset Digits --model MLP --fraction 0.05 --epochs 1 -se 1"
+SCRIPTS = ("main.py", "cross_network_generalization.py", "condense.py")
+
+
+def examples() -> dict[str, str]:
+    """The Python that each section of CONTRIBUTING shows, by the section's heading."""
+    sections = (ROOT / "CONTRIBUTING.md").read_text().split("\n## ")
+    shown = {text.partition("\n")[0]: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in sections}
+    return {f"{heading} {number}": code for heading, codes in shown.items() for number, code in enumerate(codes)}
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository's code with one of each added."""
+    """A copy of this repository's code with every example added."""
     root = tmp_path_factory.mktemp("repository")
     for package in ("condensation", "experiments", "methods", "nets", "utils"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for script in ("main.py", "cross_network_generalization.py"):
+    for script in SCRIPTS:
         shutil.copy(ROOT / script, root)
-    (root / "methods/periodic.py").write_text(METHOD)
-    insert(root / "methods/__init__.py", "from methods.select import", "from methods.periodic import Periodic\n")
-    insert(root / "methods/__init__.py", '    "DeepFool": ', '    "Periodic": Periodic,\n')
-    (root / "nets/linear.py").write_text(NETWORK)
+    code = examples()
+    (root / "methods/lowest_loss.py").write_text(code["Adding a selection method 0"])
+    insert(root / "methods/__init__.py", "from methods.scoring import", "from methods.lowest_loss import LowestLoss\n")
+    insert(root / "methods/__init__.py", '    "DeepFool": ', '    "LowestLoss": LowestLoss,\n')
+    insert(root / "methods/greedy/set_functions.py", "SET_FUNCTIONS: ", code["Adding a set function 0"])
+    insert(root / "methods/greedy/set_functions.py", '    "GraphCut": ', '    "DistinctSum": DistinctSum,\n')
+    (root / "nets/linear.py").write_text(code["Adding a network 0"])
     insert(root / "nets/__init__.py", "from nets.mlp import", "from nets.linear import Linear\n")
-    insert(root / "methods/greedy/set_functions.py", "SET_FUNCTIONS: ", SET_FUNCTION)
-    insert(root / "methods/greedy/set_functions.py", '    "GraphCut": ', '    "Modular": Modular,\n')
+    (root / "utils/data/loaders/stripes.py").write_text(code["Adding a data set 0"])
+    insert(root / "utils/data/registry.py", '    "Digits": ', code["Adding a data set 1"])
+    insert(root / "condensation/objective.py", "DISTANCES: ", code["Adding to condensation 0"])
+    insert(root / "condensation/objective.py", '"layerwise": ', '"manhattan": manhattan, ')
     return root
 
 
@@ -102,24 +70,30 @@ def configurations(repository: Path, pattern: str) -> list[dict[str, Any]]:
 
 def test_help_names_what_was_added(repository):
     text = " ".join(run(repository, "main.py --help").split())
-    assert "--its_period, -ip N Periodic: how far apart its picks are (default: 3)" in text
-    for kind, name in (("the method", "Periodic"), ("the network to train", "Linear"), ("the set function", "Modular")):
-        assert name in text.partition(f"{kind}: ")[2].partition("(default")[0].replace(",", "").split()
+    assert "--floor F LowestLoss: losses up to this one rank last (default: 0.0)" in text
+    names = {
+        "the method": "LowestLoss",
+        "the network to train": "Linear",
+        "the set function": "DistinctSum",
+        "the images to select from": "Stripes",
+    }
+    for kind, name in names.items():
+        assert name in re.split(r"[, ;]+", text.partition(f"{kind}: ")[2].partition("(default")[0])
 
 
 def test_a_method_with_an_option_of_its_own(repository):
-    run(repository, f"main.py {RUN} --selection periodic -ip 2")
-    printed = run(repository, f"main.py {RUN} --selection Periodic")
-    assert "| Periodic" in printed
-    found = configurations(repository, "Digits_MLP_Periodic_*")
-    assert sorted(config["selection"]["options"]["period"] for config in found) == [2, 3]
+    run(repository, f"main.py {RUN} --selection lowestloss --floor 0.5")
+    printed = run(repository, f"main.py {RUN} --selection LowestLoss")
+    assert "| LowestLoss" in printed
+    found = configurations(repository, "Digits_MLP_LowestLoss_*")
+    assert sorted(config["selection"]["options"]["floor"] for config in found) == [0.0, 0.5]
     table = run(repository, "-m utils.report result")
-    assert "| period=2 " in table
-    assert "| period=3 " in table
-    matching = f"{RUN.replace(' -se 1', '')} --selection Periodic -ip 2 --cross LeNet"
+    assert "| floor=0.0 " in table
+    assert "| floor=0.5 " in table
+    matching = f"{RUN.replace(' -se 1', '')} --selection LowestLoss --floor 0.5 --cross LeNet"
     run(repository, f"cross_network_generalization.py {matching}")
-    [config] = configurations(repository, "Digits_LeNet_Periodic_*")
-    assert config["selection"]["options"] == {"period": 2}
+    [config] = configurations(repository, "Digits_LeNet_LowestLoss_*")
+    assert config["selection"]["options"] == {"floor": 0.5}
 
 
 def test_a_network(repository):
@@ -127,6 +101,15 @@ def test_a_network(repository):
 
 
 def test_a_set_function(repository):
-    run(repository, f"main.py {RUN} --selection Submodular --submodular modular")
+    run(repository, f"main.py {RUN} --selection Submodular --submodular distinctsum")
     [config] = configurations(repository, "Digits_MLP_Submodular_*")
-    assert config["selection"]["options"]["submodular"] == "Modular"
+    assert config["selection"]["options"]["submodular"] == "DistinctSum"
+
+
+def test_a_data_set(repository):
+    assert "| Stripes" in run(repository, f"main.py {RUN.replace('Digits', 'stripes')} --selection Uniform")
+
+
+def test_a_distance_of_gradients(repository):
+    flags = "--method DSA --distance manhattan --ipc 1 --iterations 1 --num_eval 1 --eval_epochs 1"
+    assert "| DSA" in run(repository, f"condense.py --dataset Digits --model MLP {flags}")
