@@ -12,8 +12,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from experiments.class_batches import features_by_class, has_batch_statistics
 from experiments.data import data_for
+from experiments.features_by_class import features_by_class, has_batch_statistics
 from experiments.features_file import load_features, save_features
 from experiments.proxy import Proxy, ProxyConfig, train_proxy
 from experiments.selection_inputs import gather

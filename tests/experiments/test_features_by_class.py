@@ -9,7 +9,7 @@ import torch
 from tiny_data import make_data
 
 import nets
-from experiments.class_batches import features_by_class, has_batch_statistics
+from experiments.features_by_class import features_by_class, has_batch_statistics
 from utils.data.batches import Batches
 from utils.distributed import SINGLE_PROCESS
 
