@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
 source bash/jobs.sh
 
-ALL="Uniform LCMat Submodular AdaCore Craig GradMatch Glister Herding kCenterGreedy ContextualDiversity
+ALL="Uniform LCMat LCMatGC Submodular AdaCore Craig GradMatch Glister Herding kCenterGreedy ContextualDiversity
     LeastConfidence Entropy Margin Forgetting GraNd Cal DeepFool Full"
 : "${DATASET:=Digits}" "${DATA_PATH:=data}" "${MODEL:=MLP}" "${METHODS:=$ALL}" "${FRACTIONS:=0.01 0.05 0.2}"
 : "${SEEDS:=3}" "${EPOCHS:=100}" "${PROXY_EPOCHS:=10}" "${BATCH:=32}" "${LR:=0.05}" "${PROXY_LR:=0.05}" "${EPS:=0.01}"
@@ -22,7 +22,7 @@ for METHOD in $METHODS; do
         --save_path "$SAVE_PATH")
     case $METHOD in
         LeastConfidence | Entropy | Margin) COMMAND+=(--selection Uncertainty --uncertainty "$METHOD") ;;
-        LCMat) COMMAND+=(--selection LCMat --eps "$EPS") ;;
+        LCMat | LCMatGC) COMMAND+=(--selection "$METHOD" --eps "$EPS") ;;
         *) COMMAND+=(--selection "$METHOD") ;;
     esac
     if [ "$METHOD" != Full ]; then

@@ -23,7 +23,7 @@ for SEED in $SEEDS; do
             --selection "$SELECTION" --fraction "${FRACTION_LIST[@]}" --seed "$SEED" --epochs "$EPOCHS"
             -se "$PROXY_EPOCHS" --optimizer SGD --lr "$LR" --batch "$BATCH" --test_interval "$TEST_INTERVAL"
             --save_path "$SAVE_PATH")
-        if [ "$SELECTION" = LCMat ]; then
+        if [[ $SELECTION == LCMat* ]]; then
             COMMAND+=(--eps "$EPS")
         fi
         if [ "${#DEVICES[@]}" -gt 0 ]; then
