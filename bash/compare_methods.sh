@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every selection method at a few fractions, three seeds: one table with time and memory, one plot with a line a
-# method. On Digits by default; everything can be overridden from the environment:
+# Every selection method at a few fractions, three seeds: one table with time and memory, and one plot with a line for
+# each method. On Digits by default; everything can be overridden from the environment:
 #   DATASET DATA_PATH MODEL METHODS FRACTIONS SEEDS (how many) EPOCHS PROXY_EPOCHS BATCH LR PROXY_LR EPS
 #   TEST_INTERVAL SAVE_PATH JOBS
 # Further arguments go to main.py.

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Condense one data set and evaluate what was learned. Called by condense_<DATASET>.sh, which set the defaults;
-# everything can be overridden from the environment:
+# Condense one data set, and train networks on the synthetic images. Called by condense_<DATASET>.sh, which set the
+# defaults; everything can be overridden from the environment:
 #   DATASET DATA_PATH MODEL METHODS IPC ITERATIONS DM_ITERATIONS OUTER INNER PIXEL_LR RHO CURVATURE SEEDS NUM_EVAL
 #   SAVE_PATH GPU JOBS
-# OUTER, INNER and PIXEL_LR (one, or one for each of IPC) are for the methods that match gradients; what is not set is
-# as published, evaluation too. LCMat-C matches the Hessian diagonal at one image per class, where the variance of
-# gradients is zero, and that variance otherwise, unless CURVATURE says so. Further arguments go to condense.py. What
-# is finished is skipped; the table of all runs and a picture of their images come last.
+# OUTER, INNER and PIXEL_LR (one value, or one for each of IPC) are for the methods that match gradients. What is not
+# set is as published, the training on the synthetic images too. With one image per class LCMat-C matches the Hessian
+# diagonal, because the variance of gradients is zero there; with more it matches that variance. CURVATURE overrides it.
+# Further arguments go to condense.py. Finished work is skipped. The table of all runs and a picture of their images
+# come last.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare

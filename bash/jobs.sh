@@ -1,5 +1,6 @@
-# Sourced after setup.sh: runs commands one after another, or JOBS at a time, and remembers whether one failed.
-# With JOBS above 1 each gets its share of the cores, unless OMP_NUM_THREADS says otherwise.
+# Sourced after setup.sh. `start COMMAND` runs commands one after another, or JOBS of them at a time; `finish` waits for
+# the last. FAILED is then the exit status of one that failed, or 0. With JOBS above 1 each command gets an equal share
+# of the cores, unless OMP_NUM_THREADS is set.
 : "${JOBS:=1}"
 FAILED=0
 if [ "$JOBS" -gt 1 ]; then
@@ -8,7 +9,7 @@ if [ "$JOBS" -gt 1 ]; then
     trap 'kill $(jobs -p) 2> /dev/null; exit 130' INT TERM
 fi
 
-start() { # COMMAND …; its table is left out, as the table of everything comes last
+start() { # COMMAND …; what it prints is dropped, because the script prints one table of everything at the end
     if [ "$JOBS" -le 1 ]; then
         "$@" > /dev/null || FAILED=$?
     else
@@ -17,7 +18,7 @@ start() { # COMMAND …; its table is left out, as the table of everything comes
         done
         "$@" > /dev/null &
     fi
-    if [ "$FAILED" -ge 128 ]; then # stopped by a signal: so do the rest
+    if [ "$FAILED" -ge 128 ]; then # it was stopped by a signal: start no more
         exit "$FAILED"
     fi
 }

@@ -1,7 +1,8 @@
-# Sourced by the other scripts: makes the user's paths absolute, goes to the repository's top, makes .venv where there
-# is none, installs what REQUIREMENTS (a file; requirements.txt by default) names where that has changed, sets $PYTHON.
+# Sourced by the other scripts. Makes DATA_PATH and SAVE_PATH absolute, changes to the repository's top folder, and
+# defines `prepare [FILE]`, which sets $PYTHON: it makes .venv if there is none, and installs the packages that FILE
+# (default: requirements.txt) names if the list has changed since the last time.
 # PYTHON=/path/to/python uses that interpreter as it is and installs nothing.
-for NAME in DATA_PATH SAVE_PATH; do # given relative to where the user stands, who may stand anywhere
+for NAME in DATA_PATH SAVE_PATH; do # relative paths are relative to the folder that the script is called from
     if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
         printf -v "$NAME" '%s/%s' "$PWD" "${!NAME}"
     fi
