@@ -9,7 +9,7 @@ from typing import Any
 
 from condensation.curvature import CURVATURES
 from condensation.objective import DISTANCES
-from utils.config import DataConfig, OptionValue, SelectionConfig, digest
+from utils.config import DataConfig, OptionValue, SelectionConfig, digest, without_unset
 from utils.errors import UserError
 from utils.flags import OneOf, flag, integer, number
 
@@ -152,7 +152,9 @@ class CondensationConfig:
 
     def name(self) -> str:
         """Return ``condensed_<dataset>_<method>_ipc<k>_s<seed>_<digest>``, the folder of this condensation."""
-        return f"condensed_{self.data.dataset}_{self.label}_ipc{self.ipc}_s{self.seed}_{digest(self.as_dict())[:8]}"
+        values = self.as_dict()
+        values["data"] = without_unset(values["data"])
+        return f"condensed_{self.data.dataset}_{self.label}_ipc{self.ipc}_s{self.seed}_{digest(values)[:8]}"
 
     def selection(self) -> SelectionConfig:
         """Return what a run that is trained on the synthetic set records in a selection's place."""

@@ -9,10 +9,12 @@ from utils.training.machine import Machine
 
 
 def data_for(model: str, config: DataConfig, seed: int, machine: Machine) -> Data:
-    """Return the data set of ``config`` for the network ``model``; with --val the seed decides what is held out.
+    """Return the data set of ``config`` for the network ``model``.
+
+    The seed decides what --val holds out, and which labels --label_noise makes wrong.
 
     Raises:
         UserError: an unknown data set, missing or unreadable data, or images too small for the network.
     """
-    split_seed = seed if config.val else 0
-    return load_once(config, nets.smallest_image(model), split_seed, machine.execution.workers)
+    drawn_by = seed if config.val or config.label_noise is not None else 0
+    return load_once(config, nets.smallest_image(model), drawn_by, machine.execution.workers)

@@ -39,6 +39,8 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
         "dataset": config.data.dataset == settings.data.dataset,
         "im_size": config.data.im_size == settings.data.im_size,
         "val": config.data.val == settings.data.val,
+        "label_noise": (config.data.label_noise, config.data.noise_matrix)
+        == (settings.data.label_noise, settings.data.noise_matrix),
         "selection": selection.method == settings.selection.method,
         "fraction": config.fraction in settings.fractions,
         "seed": config.seed in settings.seeds,

@@ -12,6 +12,7 @@ from experiments.landscape_gaps import record_gaps
 from utils.config import RunConfig, Settings
 from utils.data.coreset import Coreset
 from utils.data.small_set import SmallSet
+from utils.data.training_set import TrainingSet
 from utils.device import describe_device, peak_memory
 from utils.errors import UserError
 from utils.records.run_folder import RunFolder
@@ -84,8 +85,15 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         seconds={**timing.seconds, "training": result.seconds},
         images_per_second={**timing.images_per_second, "training": result.images_per_second},
         temperature=timing.temperature,
+        wrong_labels=_wrong_labels(training_set),
         peak_memory_bytes=max(world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),
     )
     world.on_rank_zero(run.finish, summary)
     return summary
+
+
+def _wrong_labels(training_set: TrainingSet) -> float | None:
+    """Return the percentage of images whose label --label_noise made wrong; None without it."""
+    wrong = training_set.data.wrong
+    return None if wrong is None else 100 * float(wrong[training_set.indices].double().mean())

@@ -42,7 +42,14 @@ def made_up_history(final: float, best: float) -> list[Epoch]:
     return [Epoch(1, 0.1, 1.5, 40.0, 1.25, best), Epoch(2, 0.05, 0.75, 60.0, 1.0, final)]
 
 
-def made_up_summary(config: RunConfig, final: float, best: float, size: int = 3, training: float = 4.0) -> Summary:
+def made_up_summary(
+    config: RunConfig,
+    final: float,
+    best: float,
+    size: int = 3,
+    training: float = 4.0,
+    wrong_labels: float | None = None,
+) -> Summary:
     """The summary that belongs to :func:`made_up_history`."""
     return summarise(
         config,
@@ -52,6 +59,7 @@ def made_up_summary(config: RunConfig, final: float, best: float, size: int = 3,
         seconds={"training": training},
         peak_memory_bytes=250_000_000,
         device="a made-up machine",
+        wrong_labels=wrong_labels,
     )
 
 
@@ -62,6 +70,7 @@ def finish_run(
     best: float | None = None,
     indices: np.ndarray | None = None,
     training: float = 4.0,
+    wrong_labels: float | None = None,
 ) -> Path:
     """Record a complete run and return its folder."""
     best = final if best is None else best
@@ -69,5 +78,5 @@ def finish_run(
     with RunFolder(config, save_path) as run:
         write_npz(run.coreset_path, {"indices": indices})
         run.write_history(made_up_history(final, best))
-        run.finish(made_up_summary(config, final, best, len(indices), training))
+        run.finish(made_up_summary(config, final, best, len(indices), training, wrong_labels))
         return run.path

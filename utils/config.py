@@ -14,6 +14,8 @@ from utils.flags import OneOf, flag, integer, number, optional_path, path, size,
 
 OptionValue = bool | int | float | str
 
+_LATER = ("label_noise", "noise_matrix")  # settings that earlier versions did not have
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -32,6 +34,16 @@ class DataConfig:
     )
     val: bool = switch("--val", "hold a stratified, seeded part of the training images out, as validation set")
     val_ratio: float = flag(0.2, "--val_ratio", number("(0, 1)"), "how much of the training set --val holds out", "R")
+
+    label_noise: float | str | None = flag(
+        None,
+        "--label_noise",
+        "label_noise",
+        "wrong training labels on purpose: the rate at which a label becomes any other, or a text file of the chances "
+        "that class i (row) is labelled j (column); test labels stay right",
+        "R|FILE",
+    )
+    noise_matrix: str | None = None  # digest of the file that --label_noise names
 
     def found_at(self, data_path: str) -> DataConfig:
         """Return the same images looked for in another folder; of an ImageFolder the folder says which they are."""
@@ -176,6 +188,7 @@ class RunConfig:
     def digest(self) -> str:
         """Return 8 hex digits that change with any setting."""
         values = self.as_dict()
+        values["data"] = without_unset(values["data"])
         point = (self.selection.scoring, self.selection.temperature)
         if point == ("evaluation", None):  # where all looked before it was an option: their names stay
             del values["selection"]["scoring"], values["selection"]["temperature"]
@@ -311,6 +324,11 @@ def _training(values: Mapping[str, Any]) -> TrainingConfig:
         "scheduler": None if scheduler is None else SchedulerConfig(**scheduler),
     }
     return TrainingConfig(**{**values, **parts})
+
+
+def without_unset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without those that came later and are not used: names of runs from before stay as they were."""
+    return {name: value for name, value in values.items() if value is not None or name not in _LATER}
 
 
 def digest(values: Any) -> str:

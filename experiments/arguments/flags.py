@@ -18,6 +18,7 @@ from utils.config import (
     Settings,
     TrainingConfig,
 )
+from utils.data.label_noise import read_label_noise
 from utils.data.registry import DATASETS
 from utils.data.siamese import FAMILIES, Siamese
 from utils.errors import choose
@@ -68,6 +69,7 @@ class _Augmentation(OneOf):
 _READERS: Mapping[str, Callable[[str], Any]] = {  # of names that the fields' module does not know
     "augmentation": _Augmentation("augmentation", FAMILIES),
     "dataset": OneOf("dataset", DATASETS),
+    "label_noise": read_label_noise,
     "network": OneOf("network", nets.NETWORKS),
     "optimizer": optimizer_name,
     "scheduler": OneOf("scheduler", (*SCHEDULERS, "none")),

@@ -80,7 +80,13 @@ def print_notes(idle: Iterable[tuple[str, str]], given: Collection[str]) -> None
 
 def data_config(values: Namespace) -> DataConfig:
     """Return what the flags say of the data."""
-    return filled(DataConfig, values, val_ratio=values.val_ratio if values.val else DataConfig.val_ratio)
+    noise = values.label_noise
+    return filled(
+        DataConfig,
+        values,
+        val_ratio=values.val_ratio if values.val else DataConfig.val_ratio,
+        noise_matrix=content_digest(Path(noise)) if isinstance(noise, str) else None,
+    )
 
 
 def training_config(values: Namespace, batch: int) -> TrainingConfig:

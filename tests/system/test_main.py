@@ -80,6 +80,19 @@ def test_fractions_share_one_proxy_and_are_nested(commands):
     assert np.array_equal(together.indices, coreset_of(commands, "*", "alone").indices)
 
 
+def test_label_noise_is_seeded_recorded_and_counted(commands):
+    answer = commands.main(f"{FAST} --epochs 1 --selection Uniform --fraction 0.1 --label_noise 0.3 --num_exp 2")
+    assert answer.status == 0
+    assert "wrong labels (%)" in answer.out
+    for seed in (0, 1):
+        (folder,) = commands.runs(f"*_s{seed}_*")
+        noise = json.loads((folder / "config.json").read_text())["run"]["data"]["label_noise"]
+        data = load_data(DataConfig("Digits", label_noise=noise), seed=seed)
+        wrong = data.wrong[torch.tensor(coreset_of(commands, f"*_s{seed}_*").indices)]
+        assert 15 < summary_of(commands, f"*_s{seed}_*")["wrong_labels"] < 45
+        assert summary_of(commands, f"*_s{seed}_*")["wrong_labels"] == 100 * float(wrong.double().mean())
+
+
 def test_the_originals_spelling_is_lcmat(commands):
     commands.main(f"{FAST} --fraction 0.05 --eps 0.01 --selection LCMat --submodular_greedy NaiveGreedy")
     spelled = (

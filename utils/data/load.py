@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from utils.config import DataConfig
 from utils.data.base import Request, Source
 from utils.data.images import Images, MemoryImages
+from utils.data.label_noise import confusion_matrix, noisy_labels
 from utils.data.registry import DATASETS, DatasetSpec, DataSpec
 from utils.data.split import hold_out
 from utils.distributed import current_world
@@ -29,6 +30,7 @@ class Data:
         pool: int64 [m], ascending: the training images that may be selected and trained on.
         held_out: int64, ascending: the training images kept for validation; empty without ``--val``.
         fingerprint: hex digest of what the images, labels and normalisation are, for cache keys.
+        wrong: bool [len(train)], which training labels ``--label_noise`` made wrong; None without it.
     """
 
     spec: DataSpec
@@ -37,6 +39,7 @@ class Data:
     pool: Tensor
     held_out: Tensor
     fingerprint: str
+    wrong: Tensor | None = None
 
 
 def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, workers: int = 4) -> Data:
@@ -45,7 +48,7 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
     Args:
         smallest_image: height and width that the network needs; smaller images are enlarged to it, or to the usual
             28 (one channel) or 32 (three) where that suffices, unless ``config.im_size`` says otherwise.
-        seed: of the validation split.
+        seed: of label noise and of the validation split.
         workers: decoding threads.
 
     Raises:
@@ -59,12 +62,17 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
     request = Request(name, Path(config.data_path).expanduser(), config.im_size, smallest_image, workers)
     source = known.load(request)
     train, test = _at_final_size(source.train, request), _at_final_size(source.test, request)
+    wrong = None
+    if config.label_noise is not None:
+        confusion = confusion_matrix(config.label_noise, len(source.class_names), config.noise_matrix)
+        labels = noisy_labels(train.labels, confusion, seed)
+        train, wrong = replace(train, labels=labels), labels != train.labels
     spec = _describe(name, known, source, train, request.root)
     if config.val:
         pool, held_out = hold_out(train.labels, config.val_ratio, seed)
     else:
         pool, held_out = torch.arange(len(train)), torch.empty(0, dtype=torch.int64)
-    return Data(spec, train, test, pool, held_out, fingerprint(spec, train, test))
+    return Data(spec, train, test, pool, held_out, fingerprint(spec, train, test), wrong)
 
 
 @functools.lru_cache(maxsize=2)

@@ -87,6 +87,7 @@ class SyntheticSet:
             pool=everything,
             held_out=torch.empty(0, dtype=torch.int64),
             fingerprint=digest([data.fingerprint, self.digest()]),
+            wrong=None,
         )
         return TrainingSet(replaced, everything)
 

@@ -60,7 +60,7 @@ class Pictures:
 
 
 def load_pictures(config: DataConfig) -> Pictures:
-    """Return the training images in the order that indices count them.
+    """Return the training images in the order that indices count them, with the labels that are right.
 
     Raises:
         UserError: as :func:`utils.data.load_data`.
@@ -71,7 +71,7 @@ def load_pictures(config: DataConfig) -> Pictures:
         names = find_classes(root / "train", hint)
         listed = find_images(root, "train", names, hint)
         return Pictures(names, listed.labels.numpy(), files=tuple(listed.paths))
-    data = load_data(replace(config, val=False))
+    data = load_data(replace(config, val=False, label_noise=None))
     names, labels = data.spec.class_names, data.train.labels.numpy()
     if isinstance(data.train, MemoryImages):
         return Pictures(names, labels, images=data.train.images)

@@ -50,6 +50,7 @@ class Summary:
     selection_model: str | None = None  # the proxy; None where the method needs none
     images_per_second: Mapping[str, float] = field(default_factory=dict)  # of a phase
     temperature: float | None = None  # at which the selection looked at the loss, where that was found by a rule
+    wrong_labels: float | None = None  # percent of the images trained on whose label --label_noise made wrong
 
     def __post_init__(self) -> None:
         if set(self.seconds) != set(PHASES):
@@ -59,6 +60,8 @@ class Summary:
             raise ValueError("a duration or speed is negative or not finite")
         if not 0 <= self.final_accuracy <= self.best_accuracy <= 100:
             raise ValueError(f"accuracies {self.final_accuracy}, {self.best_accuracy} are not percents")
+        if self.wrong_labels is not None and not 0 <= self.wrong_labels <= 100:
+            raise ValueError(f"{self.wrong_labels} wrong labels are not a percent")
         if min(self.coreset_size, self.training_steps, self.peak_memory_bytes) < 0:
             raise ValueError("a count is negative")
 
@@ -90,6 +93,7 @@ def summarise(
     device: str,
     images_per_second: Mapping[str, float] | None = None,
     temperature: float | None = None,
+    wrong_labels: float | None = None,
 ) -> Summary:
     """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
     return Summary(
@@ -103,6 +107,7 @@ def summarise(
         device=device,
         images_per_second=dict(images_per_second or {}),
         temperature=temperature,
+        wrong_labels=wrong_labels,
     )
 
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, median_low
+from statistics import fmean, median, median_low
 from typing import Any
 
 from utils.config import RunConfig
@@ -46,6 +46,12 @@ class Row:
     def best(self) -> Statistic:
         """Over the best accuracies of each run's tests."""
         return Statistic.of([summary.best_accuracy for summary in self.summaries])
+
+    @property
+    def wrong_labels(self) -> float | None:
+        """The mean percentage of images with a wrong label; None where no labels were made wrong."""
+        shares = [summary.wrong_labels for summary in self.summaries if summary.wrong_labels is not None]
+        return fmean(shares) if shares else None
 
     def seconds(self, phase: str) -> float:
         """Return the median duration of a phase."""
@@ -112,6 +118,8 @@ class Table:
         columns = list(_COLUMNS)
         if any(row.seeds != len(row.summaries) for row in self.rows):
             columns.insert(-2, Column("runs", lambda row: str(len(row.summaries)), number=True))
+        if any(row.wrong_labels is not None for row in self.rows):
+            columns.insert(-2, Column("wrong labels (%)", lambda row: _one_digit(row.wrong_labels), number=True))
         if any(row.settings for row in self.rows):
             columns.insert(3, Column("settings", lambda row: row.settings))
         if any(row.selection_model not in (row.config.model, "–") for row in self.rows):
@@ -135,6 +143,10 @@ def _span(values: Iterable[int]) -> str:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _one_digit(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
 
 
 _COLUMNS = (
@@ -162,6 +174,7 @@ _CSV_COLUMNS = (
     Column("final_std", lambda row: _plain(row.final.std)),
     Column("best_mean", lambda row: _plain(row.best.mean)),
     Column("best_std", lambda row: _plain(row.best.std)),
+    Column("wrong_labels", lambda row: _plain(row.wrong_labels)),
 )
 
 _TIME_COLUMNS = (

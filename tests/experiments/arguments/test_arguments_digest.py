@@ -19,6 +19,7 @@ def digest_of(line: str) -> str:
             "--dataset CIFAR100",
             "--im_size 64",
             "--val",
+            "--label_noise 0.2",
             "--model VGG16",
             "--selection AdaCore",
             "--selection_model VGG16",
@@ -56,6 +57,7 @@ def digest_of(line: str) -> str:
     ]
     + [
         ("--val", "--val_ratio 0.3"),
+        ("--label_noise 0.2", "--label_noise 0.3"),
         ("--scheduler StepLR", "--gamma 0.1"),
         ("--scheduler StepLR", "--step_size 3"),
         ("--dataset ImageFolder", "--data_path elsewhere"),

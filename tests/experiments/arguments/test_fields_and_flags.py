@@ -28,6 +28,7 @@ WITHOUT_FLAG = {
     *("Settings.data", "Settings.selection", "Settings.training", "Settings.execution", "Settings.given"),
     *("TrainingConfig.optimizer", "TrainingConfig.scheduler"),  # parts, whose own fields have flags
     "TrainingConfig.augment",  # --augmentation none
+    "DataConfig.noise_matrix",  # the digest of the file that --label_noise names
     *("SelectionConfig.options", "SelectionConfig.proxy"),  # the fields of methods, and a second training
     "SelectionConfig.features",  # the digest of the file that --features names
     *("CondensationConfig.data", "CondensationConfig.model", "CondensationConfig.seed"),  # as in Settings

@@ -91,6 +91,7 @@ def test_csv_has_one_number_a_cell(runs: Path) -> None:
         "final_std": f"{13**0.5:.4f}",
         "best_mean": "84.0000",
         "best_std": f"{13**0.5:.4f}",
+        "wrong_labels": "",
     }
     assert (rows[0]["final_std"], rows[3]["selection"], rows[3]["selection_model"]) == ("", "Full", "")
 
@@ -99,6 +100,16 @@ def cells(markdown: str) -> list[dict[str, str]]:
     """The rows of the first table in ``markdown``, by column."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_wrong_labels_have_a_column_where_there_are_any(tmp_path: Path) -> None:
+    noisy = replace(made_up_config().data, label_noise=0.2)
+    for seed, share in enumerate((10.0, 15.0)):
+        finish_run(tmp_path, replace(made_up_config(seed=seed), data=noisy), 80.0, wrong_labels=share)
+    finish_run(tmp_path, made_up_config("Uniform"), 70.0)
+    table = load_table([tmp_path])
+    assert [row["wrong labels (%)"] for row in cells(table.markdown())] == ["12.5", "–"]
+    assert [row["wrong_labels"] for row in csv.DictReader(io.StringIO(table.csv()))] == ["12.5000", ""]
 
 
 def test_time_and_memory_are_medians(runs: Path) -> None:
