@@ -32,8 +32,8 @@ from utils.device import finish_queued_work
 from utils.errors import UserError
 from utils.records.summary import Timing
 from utils.training.evaluation import TEST_BATCH, embed_and_classify
-from utils.training.forgetting_events import ForgettingTrace
 from utils.training.machine import Machine
+from utils.training.training_trace import TrainingTrace
 
 _REPEATS = 10  # independently seeded networks that GraNd averages over
 
@@ -86,7 +86,7 @@ class Selection:
             labels.to(self.machine.device),
             features=self._pool_features,
             validation=(lambda: self._heated(self._features(self.proxy, held_out))) if len(held_out) else None,
-            forgetting=self._forgetting,
+            trace=self._trace,
             repeats=self._repeats,
             perturbations=lambda: self._of_each(self._perturbations, self.data.pool)[0],
             pretrained=self._pretrained,
@@ -112,30 +112,38 @@ class Selection:
     @cached_property
     def proxy(self) -> Proxy:
         """The network that features, scores and perturbations come from."""
-        proxy = self._train(0, ForgettingTrace(len(self.data.pool)))
+        proxy, _ = self._trained
         if self.config.scoring == "class_batches" and not has_batch_statistics(proxy.network):
             model = proxy.config.model
             print(f"note: {model} has no batch statistics: class_batches equals evaluation", file=sys.stderr)
         return proxy
 
-    def _train(self, repeat: int, trace: ForgettingTrace) -> Proxy:
+    @cached_property
+    def _trained(self) -> tuple[Proxy, TrainingTrace]:
+        return self._train(0)
+
+    def _train(self, repeat: int) -> tuple[Proxy, TrainingTrace]:
         if self.config.model is None or self.config.proxy is None:
             raise UserError(f"{self.config.method} needs a trained network beside features; leave --features out")
         config = ProxyConfig(self.config.model, self.config.proxy, self.run.seed, repeat)
+        trace = TrainingTrace(len(self.data.pool), config.training.epochs)
         proxy = train_proxy(config, self.data, self.machine, trace)
         self.seconds["proxy"] += proxy.result.seconds
         self.images_seen["proxy"] += config.training.epochs * len(self.data.pool)
-        return proxy
+        return proxy, trace
 
-    def _forgetting(self) -> Tensor:
-        trace = ForgettingTrace(len(self.data.pool))
-        self._train(0, trace)
-        return trace.scores().to(self.machine.device)
+    def _trace(self) -> TrainingTrace:
+        """Return the trace of the proxy's training; of no training (-se 0), one look at the network."""
+        proxy, trace = self._trained
+        if proxy.config.training.epochs:
+            return trace
+        features = self._features(proxy, self.data.pool)
+        return TrainingTrace.of_one_look(features.logits, features.labels)
 
     def _repeats(self) -> Iterator[Features]:
         yield self._heated(self._features(self.proxy, self.data.pool))
         for repeat in range(1, _REPEATS):
-            proxy = self._train(repeat, ForgettingTrace(len(self.data.pool)))
+            proxy, _ = self._train(repeat)
             yield self._heated(self._features(proxy, self.data.pool))
 
     def _pool_features(self) -> Features:

@@ -9,6 +9,8 @@ from torch import Tensor
 from methods.base import Method, Need, SelectionInputs
 from methods.features import Features, as_scores
 from methods.grand import mean_gradient_norms
+from methods.score_method import TraceMethod
+from utils.training.training_trace import TrainingTrace
 
 
 def gather(
@@ -16,7 +18,7 @@ def gather(
     labels: Tensor,
     *,
     features: Callable[[], Features],
-    forgetting: Callable[[], Tensor],
+    trace: Callable[[], TrainingTrace],
     repeats: Callable[[], Iterable[Features]],
     perturbations: Callable[[], Tensor],
     pretrained: Callable[[], Tensor] | None = None,
@@ -27,22 +29,23 @@ def gather(
     Args:
         labels: int64 [n].
         features: of the n samples by the proxy.
-        forgetting: what a ``ForgettingTrace`` gives, [n].
+        trace: of the proxy's training.
         repeats: features of the n samples by independently seeded networks, for GraNd.
         perturbations: what ``methods.deepfool.perturbations`` gives, [n].
         pretrained: what ``nets.pretrained.pretrained_embeddings`` gives, [n, d].
         validation: features of held-out samples; None where there are none.
     """
-    scored: dict[Need, Callable[[], Tensor]] = {
-        Need.FORGETTING: forgetting,
-        Need.REPEATS: lambda: mean_gradient_norms(repeats()),
-        Need.PIXELS: perturbations,
-    }
-    scores = [as_scores(scored[need](), len(labels)).to(labels.device) for need in method.needs if need in scored]
+    scores = None
+    if isinstance(method, TraceMethod):
+        scores = method.score(trace())
+    elif method.need is Need.REPEATS:
+        scores = mean_gradient_norms(repeats())
+    elif method.need is Need.PIXELS:
+        scores = perturbations()
     return SelectionInputs(
         labels,
         features() if Need.FEATURES in method.needs else None,
         validation() if validation is not None and method.takes_validation else None,
-        scores[0] if scores else None,
+        None if scores is None else as_scores(scores, len(labels)).to(labels.device),
         pretrained() if pretrained is not None and Need.PRETRAINED in method.needs else None,
     )

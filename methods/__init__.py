@@ -8,11 +8,15 @@ from numbers import Integral, Real
 from typing import Any
 
 from methods.adacore import AdaCore
+from methods.aum import AUM
 from methods.base import Method, SelectionInputs
 from methods.cal import Cal
+from methods.confidence import Confidence
 from methods.contextualdiversity import ContextualDiversity
 from methods.craig import Craig
 from methods.deepfool import DeepFool
+from methods.dynunc import DynUnc
+from methods.el2n import EL2N
 from methods.features import Features, as_labels, as_scores
 from methods.forgetting import Forgetting
 from methods.full import Full
@@ -23,6 +27,7 @@ from methods.herding import Herding
 from methods.kcentergreedy import KCenterGreedy
 from methods.lcmat import LCMat
 from methods.lcmatgc import LCMatGC
+from methods.loss import Loss
 from methods.scoring import at_temperature, auto_temperature
 from methods.select import select
 from methods.submodular import Submodular
@@ -49,6 +54,11 @@ METHODS: dict[str, type[Method]] = {
     "Cal": Cal,
     "Uncertainty": Uncertainty,
     "Forgetting": Forgetting,
+    "EL2N": EL2N,
+    "AUM": AUM,
+    "Loss": Loss,
+    "Confidence": Confidence,
+    "DynUnc": DynUnc,
     "GraNd": GraNd,
     "DeepFool": DeepFool,
 }
@@ -107,7 +117,7 @@ def select_coreset(
         seed: of the method's random choices.
         memory_budget: bytes the selection may take beyond its inputs; None: half of what is free.
         validation: (embeddings, logits, labels) of held-out samples, for methods that take them.
-        scores: floating [n], for methods that rank by what only a training can tell (Forgetting, GraNd, DeepFool).
+        scores: floating [n], for methods that rank by what only a training can tell (Forgetting, AUM, GraNd, …).
         temperature: divides the logits, or ``auto``, which main.py takes for LCMat: the point at which the loss is
             looked at (methods/scoring.py). A proxy that is sure of most samples misleads at 1.
         **options: the method's own, named like its flags: eps, num_dims, greedy, submodular, kernel, …

@@ -26,7 +26,7 @@ class Need(Enum):
 
     NOTHING = "nothing"
     FEATURES = "embeddings and logits"
-    FORGETTING = "a training trace (forgetting events of the proxy's training)"
+    TRACE = "a training trace (what the proxy's training said of each sample)"
     REPEATS = "the gradient norms of several independently trained networks"
     PIXELS = "pixels and a network (adversarial perturbations)"
     PRETRAINED = "the embeddings of an ImageNet network"
@@ -40,7 +40,7 @@ class SelectionInputs:
         labels: int64 [n].
         features: of the n samples, or None where the method needs none.
         validation: of held-out samples (--val), or None.
-        scores: float [n], computed from forgetting events, repeats or pixels as the method defines them, or None.
+        scores: float [n], computed from a training trace, repeats or pixels as the method defines them, or None.
         pretrained: floating [n, d], embeddings by an ImageNet network, or None.
     """
 

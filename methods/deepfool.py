@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from methods.base import Method, Need, PickSettings, SelectionInputs, highest
-from utils.data.coreset import Coreset
+from methods.base import Need
+from methods.score_method import ScoreMethod
 
 if TYPE_CHECKING:
     from utils.data.batches import Batch
@@ -20,7 +20,7 @@ _OVERSHOOT = 0.02
 
 
 @dataclass(frozen=True)
-class DeepFool(Method):
+class DeepFool(ScoreMethod):
     """Pick the smallest ‖Σ_t r_t‖² first, r_t the linearised steps that take an image over the nearest boundary.
 
     The scores to select by are those of ``perturbations``.
@@ -31,10 +31,7 @@ class DeepFool(Method):
         "to select by: Ducoffe & Precioso, Adversarial Active Learning for Deep Networks, 2018"
     )
     need = Need.PIXELS
-
-    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
-        """Pick the samples of smallest perturbation."""
-        return highest(-self.scores_of(inputs), budget)
+    hard_is_low = True
 
 
 def perturbations(network: nn.Module, batches: Iterable[Batch]) -> Tensor:

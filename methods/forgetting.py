@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from methods.base import Method, Need, PickSettings, SelectionInputs, highest
-from utils.data.coreset import Coreset
+import torch
+from torch import Tensor
+
+from methods.score_method import TraceMethod
+
+if TYPE_CHECKING:
+    from utils.training.training_trace import TrainingTrace
 
 
 @dataclass(frozen=True)
-class Forgetting(Method):
+class Forgetting(TraceMethod):
     """Pick the most forgotten samples first; those never classified correctly come before all others.
 
-    The scores of ``ForgettingTrace`` (utils.training) count how often a sample goes from correct to incorrect between
-    two presentations in training; a sample that was never correct has +inf.
+    The score counts how often a sample goes from correct to incorrect between two presentations in training; it is
+    +inf for a sample that was never correct.
     """
 
     source = "Toneva et al., An Empirical Study of Example Forgetting during Deep Neural Network Learning, ICLR 2019"
-    need = Need.FORGETTING
 
-    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
-        """Pick the samples with the most forgetting events."""
-        return highest(self.scores_of(inputs), budget)
+    def score(self, trace: TrainingTrace) -> Tensor:
+        """Return the number of forgetting events."""
+        correct = trace.correct  # [epochs, n]
+        events = (correct[:-1] & ~correct[1:]).sum(dim=0)
+        return events.double().masked_fill(~correct.any(dim=0), torch.inf)

@@ -7,22 +7,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Method, Need, PickSettings, SelectionInputs, highest
+from methods.base import Need
 from methods.features import Features
+from methods.score_method import ScoreMethod
 from nets.last_layer import gradient_norms
-from utils.data.coreset import Coreset
 
 
 @dataclass(frozen=True)
-class GraNd(Method):
-    """Pick the highest mean of ‖g_i‖₂ first, over independently seeded networks; g is the last-layer gradient."""
+class GraNd(ScoreMethod):
+    """Pick the highest mean of ‖g_i‖₂ first, over independently seeded networks; g is the last-layer gradient.
+
+    The paper looks early in training (a small -se) or at initialisation (-se 0).
+    """
 
     source = "Paul et al., Deep Learning on a Data Diet: Finding Important Examples Early in Training, NeurIPS 2021"
     need = Need.REPEATS
-
-    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
-        """Pick the samples of highest mean gradient norm."""
-        return highest(self.scores_of(inputs), budget)
 
 
 def mean_gradient_norms(repeats: Iterable[Features]) -> Tensor:

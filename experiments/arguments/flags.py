@@ -37,7 +37,10 @@ SHARED = (  # what every script sets, and the heading of those that name none
 )
 
 _PROXY: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the retraining's flag: the proxy's alias, what differs there
-    "epochs": ("-se", {"default": 40, "help": "passes over the training set, at a constant lr"}),
+    "epochs": (
+        "-se",
+        {"default": 40, "read": integer(0), "help": "passes over the training set, at a constant lr (0: no training)"},
+    ),
     "batch": ("-sb", {"default": None, "help": "images per step (default: --batch)"}),
     "optimizer": ("-so", {}),
     "lr": ("-slr", {"help": "learning rate"}),

@@ -7,8 +7,10 @@ from methods import METHODS, make_method
 from methods.base import Need
 from methods.grand import mean_gradient_norms
 from utils.errors import UserError
+from utils.training.training_trace import TrainingTrace
 
 FEATURES = problem(n=12).features
+TRACE = TrainingTrace.of_one_look(FEATURES.logits, FEATURES.labels)
 HELD_OUT = problem(n=5, seed=1).features
 
 
@@ -27,7 +29,7 @@ def gathered(name, **options):
         make_method(name, **options),
         FEATURES.labels,
         features=source("features", FEATURES),
-        forgetting=source("forgetting", torch.arange(12.0)),
+        trace=source("trace", TRACE),
         repeats=source("repeats", [FEATURES, FEATURES]),
         perturbations=source("perturbations", torch.ones(12)),
         pretrained=source("pretrained", torch.zeros(12, 2)),
@@ -44,7 +46,7 @@ def gathered(name, **options):
         *((name, {}, ["features"]) for name in ("LCMat", "Submodular", "AdaCore", "Craig", "Herding", "Uncertainty")),
         *((name, {}, ["features"]) for name in ("ContextualDiversity", "kCenterGreedy", "Cal")),
         *((name, {}, ["features", "validation"]) for name in ("GradMatch", "Glister")),
-        ("Forgetting", {}, ["forgetting"]),
+        *((name, {}, ["trace"]) for name in ("Forgetting", "EL2N", "AUM", "Loss", "Confidence", "DynUnc")),
         ("GraNd", {}, ["repeats"]),
         ("DeepFool", {}, ["perturbations"]),
         ("kCenterGreedy", {"pretrained": True}, ["pretrained"]),
@@ -57,11 +59,11 @@ def test_only_what_a_method_needs_is_computed(name, options, expected):
     assert (inputs.features is not None) == ("features" in expected)
     assert (inputs.validation is not None) == ("validation" in expected)
     assert (inputs.pretrained is not None) == ("pretrained" in expected)
-    assert (inputs.scores is not None) == bool({"forgetting", "repeats", "perturbations"} & set(expected))
+    assert (inputs.scores is not None) == bool({"trace", "repeats", "perturbations"} & set(expected))
 
 
 def test_scores_are_what_their_source_gave():
-    assert gathered("Forgetting")[0].scores.tolist() == list(range(12))
+    assert gathered("AUM")[0].scores.tolist() == TRACE.margin[0].tolist()
     assert gathered("DeepFool")[0].scores.tolist() == [1.0] * 12
     torch.testing.assert_close(gathered("GraNd")[0].scores, mean_gradient_norms([FEATURES]))
 
@@ -71,7 +73,7 @@ def test_without_held_out_samples_there_is_no_validation():
         make_method("Glister"),
         FEATURES.labels,
         features=lambda: FEATURES,
-        forgetting=lambda: torch.zeros(12),
+        trace=lambda: TRACE,
         repeats=list,
         perturbations=lambda: torch.zeros(12),
     )
@@ -81,12 +83,12 @@ def test_without_held_out_samples_there_is_no_validation():
 def test_scores_of_another_length_are_refused():
     with pytest.raises(UserError, match="one number for each of the 12 samples"):
         gather(
-            make_method("Forgetting"),
+            make_method("DeepFool"),
             FEATURES.labels,
             features=lambda: FEATURES,
-            forgetting=lambda: torch.zeros(11),
+            trace=lambda: TRACE,
             repeats=list,
-            perturbations=lambda: torch.zeros(12),
+            perturbations=lambda: torch.zeros(11),
         )
 
 

@@ -15,7 +15,7 @@ from methods.base import Need
 from nets.last_layer import augment, probabilities
 from utils.errors import UserError
 
-SCORED = [name for name, method in METHODS.items() if method.need in (Need.FORGETTING, Need.REPEATS, Need.PIXELS)]
+SCORED = [name for name, method in METHODS.items() if method.need in (Need.TRACE, Need.REPEATS, Need.PIXELS)]
 VARIANTS = [
     *((name, {}) for name in METHODS if name != "Full"),
     *(("Uncertainty", {"uncertainty": uncertainty}) for uncertainty in ("LeastConfidence", "Margin")),

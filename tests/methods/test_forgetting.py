@@ -12,15 +12,16 @@ from methods import select_coreset
 from methods.base import SelectionInputs
 from methods.forgetting import Forgetting
 from utils.errors import UserError
-from utils.training.forgetting_events import ForgettingTrace
+from utils.training.training_trace import TrainingTrace
 
 
 def traced(history):
     """The scores of samples whose presentations went as ``history`` [epochs][n] says."""
-    trace = ForgettingTrace(len(history[0]))
-    for epoch in history:
-        trace.observe(torch.arange(len(epoch)), torch.tensor(epoch))
-    return trace.scores().tolist()
+    trace = TrainingTrace(len(history[0]), len(history))
+    for epoch, correct in enumerate(history):
+        logits = torch.tensor([[1.0, 0.0] if right else [0.0, 1.0] for right in correct])
+        trace.observe(epoch, torch.arange(len(correct)), trace.measure(logits, torch.zeros(len(correct)).long()))
+    return Forgetting().score(trace).tolist()
 
 
 def test_by_hand():
@@ -42,32 +43,6 @@ def test_against_a_literal_count(history):
         events = sum(before and not after for before, after in itertools.pairwise(sample))
         expected.append(float(events) if any(sample) else math.inf)
     assert traced(history) == expected
-
-
-def test_batches_in_any_order_are_told_apart_by_position():
-    trace = ForgettingTrace(4)
-    for positions, correct in [
-        ([2, 0], [True, True]),
-        ([3, 1], [True, False]),
-        ([0, 3], [False, True]),
-        ([1, 2], [0, 0]),
-    ]:
-        trace.observe(torch.tensor(positions), torch.tensor(correct).bool())
-    assert trace.scores().tolist() == [1, math.inf, 1, 0]
-    assert trace.scores().dtype == torch.float64
-
-
-def test_a_trace_goes_on_from_its_state():
-    first, second = ForgettingTrace(2), ForgettingTrace(2)
-    first.observe(torch.arange(2), torch.tensor([True, False]))
-    state = first.state_dict()
-    first.observe(torch.arange(2), torch.tensor([False, True]))
-    second.load_state_dict(state)
-    second.observe(torch.arange(2), torch.tensor([False, True]))
-    assert second.scores().tolist() == first.scores().tolist() == [1, 0]
-    assert state["events"].tolist() == [0, 0]
-    with pytest.raises(ValueError, match="2 samples, where there are 3"):
-        ForgettingTrace(3).load_state_dict(state)
 
 
 def test_most_forgotten_first():

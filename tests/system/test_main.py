@@ -10,9 +10,11 @@ import pytest
 import torch
 from commands import FAST, Commands
 
+import nets
 from methods import Coreset
 from utils.config import DataConfig
 from utils.data.load import load_data
+from utils.seeding import seed_torch
 
 
 def summary_of(commands: Commands, pattern: str, save_path: str = "result") -> dict:
@@ -91,6 +93,23 @@ def test_label_noise_is_seeded_recorded_and_counted(commands):
         wrong = data.wrong[torch.tensor(coreset_of(commands, f"*_s{seed}_*").indices)]
         assert 15 < summary_of(commands, f"*_s{seed}_*")["wrong_labels"] < 45
         assert summary_of(commands, f"*_s{seed}_*")["wrong_labels"] == 100 * float(wrong.double().mean())
+
+
+@pytest.mark.parametrize("method", ["EL2N", "GraNd"])
+def test_scores_at_initialisation_are_those_of_untrained_networks(commands, method):
+    assert commands.main(f"{FAST} --epochs 1 --selection {method} -se 0 --fraction 0.05 --balance no").status == 0
+    data = load_data(DataConfig("Digits"))
+    y = data.train.labels
+    x = (data.train.images / 255 - data.spec.mean[0]) / data.spec.std[0]
+    scores = 0
+    for repeat in range(10 if method == "GraNd" else 1):
+        seed_torch(0, f"proxy {repeat}", "network")
+        network = nets.build("MLP", 1, 10, 8).eval()
+        errors = (network(x).softmax(dim=1) - torch.nn.functional.one_hot(y, 10)).norm(dim=1)
+        lengths = (1 + network.embed(x).square().sum(dim=1)).sqrt() if method == "GraNd" else 1
+        scores = scores + (errors * lengths).detach()
+    expected = scores.argsort(descending=True)[: round(0.05 * len(y))]
+    assert coreset_of(commands, "*").indices.tolist() == expected.tolist()
 
 
 def test_the_originals_spelling_is_lcmat(commands):

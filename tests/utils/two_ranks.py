@@ -27,9 +27,9 @@ from utils.config import DataConfig, ExecutionConfig, OptimizerConfig, RunConfig
 from utils.data.training_set import TrainingSet
 from utils.distributed import World, world_from_environment
 from utils.errors import UserError
-from utils.training.forgetting_events import ForgettingTrace
 from utils.training.machine import Machine
 from utils.training.trainer import Training
+from utils.training.training_trace import TrainingTrace
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05))
@@ -40,15 +40,15 @@ class StopError(Exception):
     """What a kill at one step looks like from inside."""
 
 
-class Stopping(ForgettingTrace):
+class Stopping(TrainingTrace):
     """Ends the training at a step."""
 
     def __init__(self, n: int, step: int) -> None:
-        super().__init__(n)
+        super().__init__(n, CONFIG.epochs)
         self.left = step
 
-    def observe(self, positions: torch.Tensor, correct: torch.Tensor) -> None:
-        super().observe(positions, correct)
+    def observe(self, epoch: int, positions: torch.Tensor, measured: torch.Tensor) -> None:
+        super().observe(epoch, positions, measured)
         self.left -= 1
         if not self.left:
             raise StopError
@@ -74,10 +74,10 @@ def network(name: str) -> torch.nn.Module:
 
 
 def trained(world: World, name: str, images: int, weighted: bool = False, **options: Any) -> dict[str, Any]:
-    """What a training comes to: weights, history, forgetting events."""
+    """What a training comes to: weights, history, trace."""
     data, model = make_data(), Double(network(name))
     weights = torch.rand(images, generator=torch.Generator().manual_seed(1)).mul(2).floor() if weighted else None
-    trace = options.pop("observer", None) or ForgettingTrace(images)
+    trace = options.pop("observer", None) or TrainingTrace(images, CONFIG.epochs)
     training = Training(
         model,
         TrainingSet(data, data.pool[:images], weights),

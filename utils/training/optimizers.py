@@ -144,10 +144,10 @@ def build_scheduler(
     Raises:
         UserError: an unknown schedule, or a setting that torch refuses.
     """
-    if epochs < 1 or steps_per_epoch < 1:
-        raise ValueError(f"a schedule needs at least one step, not {epochs} epochs of {steps_per_epoch}")
     if config is None:
         return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+    if epochs < 1 or steps_per_epoch < 1:
+        raise ValueError(f"a schedule needs at least one step, not {epochs} epochs of {steps_per_epoch}")
     name = choose("scheduler", config.name, SCHEDULERS)
     peak_lr, steps = float(optimizer.param_groups[0]["lr"]), epochs * steps_per_epoch
     period = config.step_size * steps_per_epoch

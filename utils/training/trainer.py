@@ -43,10 +43,13 @@ from utils.training.progress import Progress
 
 
 class Observer(Protocol):
-    """Watches every training batch, e.g. to count forgetting events; its state goes into checkpoints."""
+    """Watches every training batch, e.g. to trace losses and margins; its state goes into checkpoints."""
 
-    def observe(self, positions: Tensor, correct: Tensor) -> None:
-        """Take note of positions int64 [B] in the training indices, and of which were classified rightly, bool [B]."""
+    def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what to take note of, floating [b, k], of one rank's logits [b, C] and labels int64 [b]."""
+
+    def observe(self, epoch: int, positions: Tensor, measured: Tensor) -> None:
+        """Take note of what all ranks measured, [B, k], at positions int64 [B] in the training indices."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that was observed."""
@@ -198,7 +201,8 @@ class Training:
         self.tally.correct += correct.sum()
         self.tally.images += count
         if self.observer is not None:
-            self.observer.observe(batch.position, correct)
+            measured = self.world.all_gather(self.observer.measure(logits, batch.y), count)  # [B, k]
+            self.observer.observe(self.position.epoch, batch.position, measured)
 
     def _mean(self, losses: Tensor, batch: Batch) -> Tensor:
         """Return the mean of a batch's losses; with weights Σ wℓ / Σ w, 0 where every weight is 0.

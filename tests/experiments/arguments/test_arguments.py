@@ -49,6 +49,8 @@ TABLE = [
         "LogDeterminant",
     ),
     ("--selection Uncertainty --uncertainty", "selection.options.uncertainty", "Entropy", "margin", "Margin"),
+    ("--selection EL2N --early_epochs", "selection.options.early_epochs", 10, "3", 3),
+    ("--selection DynUnc --window", "selection.options.window", 10, "4", 4),
     ("--selection Cal --pretrained", "selection.options.pretrained", False, "y", True),
     ("--selection Glister --lr", "selection.options.eta", 0.1, "0.2", 0.2),
     ("--selection_epochs -se", "selection.proxy.epochs", 40, "3", 3),

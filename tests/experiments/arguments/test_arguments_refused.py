@@ -87,7 +87,7 @@ BAD = [
     ("--fraction", "at least one"),
     ("--epochs 0", "at least 1"),
     ("--epochs 2.5", "'2.5'"),
-    ("--selection_epochs 0", "--selection_epochs/-se"),
+    ("--selection_epochs -1", "--selection_epochs/-se"),
     ("--batch 0", "--batch/"),
     ("--train_batch -1", "at least 1"),
     ("--selection_batch 0", "at least 1"),

@@ -184,7 +184,7 @@ def test_unknown_and_unsuitable_names_are_refused():
     with pytest.raises(UserError, match="scheduler ConstantLR refuses"):
         build_scheduler(SchedulerConfig("ConstantLR", gamma=2.0), optimizer_at(0.1), 1, 1)
     with pytest.raises(ValueError, match="at least one step"):
-        build_scheduler(None, optimizer_at(0.1), 1, 0)
+        build_scheduler(SchedulerConfig(), optimizer_at(0.1), 1, 0)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

@@ -24,6 +24,7 @@ from utils.training.checkpoint import load_checkpoint
 from utils.training.machine import Machine
 from utils.training.optimizers import build_optimizer, build_scheduler
 from utils.training.trainer import Training, TrainingResult
+from utils.training.training_trace import TrainingTrace
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05), scheduler=SchedulerConfig())
@@ -35,8 +36,13 @@ class Counter:
     def __init__(self, n: int) -> None:
         self.seen = torch.zeros(n, dtype=torch.int64)
 
-    def observe(self, positions: torch.Tensor, correct: torch.Tensor) -> None:
-        assert positions.shape == correct.shape
+    def measure(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        assert logits.shape == (len(labels), 3)
+        return labels[:, None]
+
+    def observe(self, epoch: int, positions: torch.Tensor, measured: torch.Tensor) -> None:
+        assert (self.seen[positions] == epoch).all()
+        assert torch.equal(measured[:, 0], positions % 3)  # the labels of make_data
         self.seen[positions] += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -140,19 +146,19 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, error: type[BaseExce
 @pytest.mark.parametrize("error", [StopError, None], ids=["killed", "SIGTERM"])
 def test_stopped_at_any_step_it_ends_as_if_undisturbed(tmp_path, monkeypatch, name, steps, error):
     config = dataclasses.replace(CONFIG, test_interval=1)
-    undisturbed, watched = network(name), Counter(60)
+    undisturbed, watched = network(name), TrainingTrace(60, 3)
     expected = training(undisturbed, config, observer=watched).run()
     options = {"checkpoint": tmp_path / "c.pt", "checkpoint_interval": 0.0}
     with monkeypatch.context() as patch:
         stop_after(patch, steps, error)
         with pytest.raises(error or KeyboardInterrupt):
-            training(network(name), config, observer=Counter(60), **options).run()
+            training(network(name), config, observer=TrainingTrace(60, 3), **options).run()
     torch.manual_seed(999)  # another process stands elsewhere in its random numbers
-    resumed, counter = nets.build(name, 1, 3, 8), Counter(60)
-    outcome = training(resumed, config, observer=counter, **options).run()
+    resumed, trace = nets.build(name, 1, 3, 8), TrainingTrace(60, 3)
+    outcome = training(resumed, config, observer=trace, **options).run()
     assert same(resumed, undisturbed)
     assert outcome.history == expected.history
-    assert torch.equal(counter.seen, watched.seen)
+    assert torch.equal(trace.rows, watched.rows)
 
 
 def test_dropout_goes_on_where_it_stood(tmp_path, monkeypatch):

@@ -1,0 +1,45 @@
+"""Methods that rank samples by a score of how hard they are, and the rank from hardest to easiest."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from methods.base import Method, Need, PickSettings, SelectionInputs, highest
+from utils.data.coreset import Coreset
+
+if TYPE_CHECKING:
+    from utils.training.training_trace import TrainingTrace
+
+
+@dataclass(frozen=True)
+class ScoreMethod(Method):
+    """Pick the hardest samples first, by a score that a run computes (``need`` says from what).
+
+    Attributes:
+        hard_is_low: whether a low score, not a high one, says that a sample is hard.
+    """
+
+    hard_is_low: ClassVar[bool] = False
+
+    def difficulty(self, scores: Tensor) -> Tensor:
+        """Return ``scores`` [n] turned so that the highest is the hardest."""
+        return -scores if self.hard_is_low else scores
+
+    def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
+        """Pick the hardest samples."""
+        return highest(self.difficulty(self.scores_of(inputs)), budget)
+
+
+@dataclass(frozen=True)
+class TraceMethod(ScoreMethod):
+    """A score of the trace of the proxy's training, so that no second network is trained."""
+
+    need = Need.TRACE
+
+    @abstractmethod
+    def score(self, trace: TrainingTrace) -> Tensor:
+        """Return the score of each sample, float64 [n], from a trace of at least one epoch."""
