@@ -23,7 +23,6 @@ from utils.config import Settings
 from utils.data.small_set import load_small_set
 from utils.distributed import world_from_environment
 from utils.records.cross_networks import cross_table
-from utils.records.plots import cross_plot
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
 from utils.records.tables import load_table
@@ -63,6 +62,8 @@ def train_on_found(settings: Settings, machine: Machine) -> list[Path]:
 
 def report(folders: Sequence[Path], picture: Path) -> None:
     """Print the table and the matrix of these runs, and draw the matrix."""
+    from utils.records.plots import cross_plot  # here, because matplotlib takes a quarter of a second
+
     runs = load_table(folders).runs
     cross_plot(runs, picture)
     print(f"\n{cross_table(runs)}\n\nplot: {picture}")

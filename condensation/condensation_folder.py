@@ -16,7 +16,6 @@ from utils.data.synthetic_set import SyntheticSet
 from utils.device import describe_device, peak_memory
 from utils.errors import UserError
 from utils.files import read_json, set_aside, write_atomic, write_json
-from utils.records.contact_sheet import synthetic_sheet
 from utils.records.folder import Folder, sound
 from utils.records.provenance import provenance
 from utils.training.history import write_history
@@ -71,6 +70,8 @@ class CondensationFolder(Folder):
 
     def show(self, synthetic: SyntheticSet, history: Sequence[Iteration], class_names: tuple[str, ...]) -> None:
         """Replace the picture and the history."""
+        from utils.records.contact_sheet import synthetic_sheet  # here, because matplotlib takes a quarter of a second
+
         config = self.config
         done = f"{len(history):,} of {config.iterations:,} iterations"
         title = f"{config.data.dataset}, {config.label}, {config.ipc} images per class, {done}"

@@ -23,7 +23,7 @@ print(*{name.partition(".")[0] for name in sys.modules} - known)
 """
 
 
-@pytest.mark.parametrize("script", ["main.py"])
+@pytest.mark.parametrize("script", ["main.py", "condense.py", "cross_network_generalization.py"])
 def test_help_imports_little_more_than_torch(script: str) -> None:
     command = [sys.executable, "-c", HELP, script]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
