@@ -8,13 +8,14 @@ Finished condensations and evaluations are kept as they are, and unfinished ones
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from condensation.arguments import Command, parse
 from condensation.condensation_folder import CondensationFolder, Cost
 from condensation.config import CondensationConfig
 from condensation.learning import Condensation
-from experiments.data import data_for
+from experiments.data import as_found, data_for
 from experiments.retraining import retrain
 from utils.cli import run_main
 from utils.config import RunConfig
@@ -30,7 +31,8 @@ def main() -> None:
     command = parse(sys.argv[1:], description=str(__doc__).split("\n")[0])
     machine = Machine.of(command.execution)
     folders = []
-    for config in command.condensations:
+    for asked in command.condensations:
+        config = replace(asked, data=as_found(asked.data, machine))
         folder, cost = learn(config, machine)
         folders += evaluate(folder, cost, command, machine)
     if folders:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from experiments.arguments import parse
 from experiments.coreset_files import train_on_given
+from experiments.data import as_found
 from experiments.previous_runs import selected_before
 from experiments.resume import resume
 from experiments.retraining import retrain, retrainings
@@ -51,7 +52,7 @@ def train_on_found(settings: Settings, machine: Machine) -> list[Path]:
     """Train every network on every coreset of the runs that match the flags; return the runs' folders."""
     folders = []
     for found in machine.world.on_rank_zero(selected_before, settings):
-        data = found.config.data.found_at(settings.data.data_path)
+        data = as_found(found.config.data.found_at(settings.data.data_path), machine)
         for config in retrainings(dataclasses.replace(found.config, data=data), settings):
             with RunFolder(config, settings.execution.save_path, machine.world) as run:
                 if run.needs_coreset:

@@ -8,10 +8,12 @@ Finished runs are kept as they are, and unfinished ones go on where they stopped
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.arguments import parse
 from experiments.coreset_files import train_on_given
+from experiments.data import as_found
 from experiments.resume import resume
 from experiments.retraining import retrain, retrainings
 from experiments.selection import Selection
@@ -40,6 +42,7 @@ def main() -> None:
 
 def select_and_train(settings: Settings, machine: Machine) -> list[Path]:
     """Complete the runs of every seed and fraction; return their folders."""
+    settings = replace(settings, data=as_found(settings.data, machine))
     folders = []
     for seed in settings.seeds:
         selection = Selection(settings.run(settings.fractions[0], seed), settings.fractions, machine)

@@ -16,7 +16,7 @@ from utils.data.synthetic_set import SyntheticSet
 from utils.device import describe_device, peak_memory
 from utils.errors import UserError
 from utils.files import read_json, set_aside, write_atomic, write_json
-from utils.records.folder import Folder, sound
+from utils.records.folder import Folder, check_same_data, sound
 from utils.records.provenance import provenance
 from utils.training.history import write_history
 
@@ -37,7 +37,7 @@ class CondensationFolder(Folder):
     """The folder of one condensation under ``save_path``, made and locked inside the context.
 
     Raises:
-        UserError: (on entering) it cannot be written, or holds another condensation.
+        UserError: (on entering) it cannot be written, or holds another condensation, or one begun on other data.
     """
 
     def __init__(self, config: CondensationConfig, save_path: str | Path) -> None:
@@ -51,7 +51,8 @@ class CondensationFolder(Folder):
 
     def prepare(self) -> None:
         """Write the record where there is none, or a damaged one."""
-        if self._record() is None:
+        record = self._record()
+        if record is None or not record.get("complete"):
             self._write_record({"complete": False})
 
     def finished(self) -> Cost | None:
@@ -93,8 +94,10 @@ class CondensationFolder(Folder):
         if read is None:
             return None
         recorded, values = read
-        if recorded.as_dict() != self.config.as_dict():
+        if recorded.settings().as_dict() != self.config.settings().as_dict():
             raise UserError(f"{self.path} holds another condensation; move it away or give another --save_path")
+        if self.synthetic_path.exists() or self.checkpoint_path.exists():
+            check_same_data(self.path, recorded.data, self.config.data)
         return values
 
     def _write_record(self, values: dict[str, Any]) -> None:

@@ -133,10 +133,11 @@ class CondensationConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
-        values = dataclasses.asdict(self)
-        if self.data.dataset != "ImageFolder":
-            del values["data"]["data_path"]
-        return values
+        return {**dataclasses.asdict(self), "data": self.data.as_dict()}
+
+    def settings(self) -> CondensationConfig:
+        """Return what was asked for, without what was found."""
+        return dataclasses.replace(self, data=self.data.settings())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CondensationConfig:
@@ -152,7 +153,7 @@ class CondensationConfig:
 
     def name(self) -> str:
         """Return ``condensed_<dataset>_<method>_ipc<k>_s<seed>_<digest>``, the folder of this condensation."""
-        values = self.as_dict()
+        values = self.settings().as_dict()
         values["data"] = without_unset(values["data"])
         return f"condensed_{self.data.dataset}_{self.label}_ipc{self.ipc}_s{self.seed}_{digest(values)[:8]}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from experiments.data import data_for
+from experiments.data import as_found, data_for
 from experiments.retraining import retrain, retrainings
 from utils.config import RunConfig, SelectionConfig, Settings
 from utils.data.coreset import Coreset
@@ -20,6 +20,7 @@ CONTENT = "content"  # the option that tells sets made elsewhere from each other
 
 def train_on_given(settings: Settings, machine: Machine) -> list[Path]:
     """Complete the runs on every set of ``--coreset``, selected or synthetic, with each seed; return their folders."""
+    settings = dataclasses.replace(settings, data=as_found(settings.data, machine))
     folders = []
     for seed in settings.seeds:
         for path in settings.coresets:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import nets
 from utils.config import DataConfig
+from utils.data.fingerprint import identified
 from utils.data.load import Data, load_once
 from utils.training.machine import Machine
 
@@ -18,3 +19,12 @@ def data_for(model: str, config: DataConfig, seed: int, machine: Machine) -> Dat
     """
     drawn_by = seed if config.val or config.label_noise is not None else 0
     return load_once(config, nets.smallest_image(model), drawn_by, machine.execution.workers)
+
+
+def as_found(config: DataConfig, machine: Machine) -> DataConfig:
+    """Return the configuration with the fingerprints of the images that are there now; folders record them.
+
+    Raises:
+        UserError: an unknown data set, or missing or unreadable data.
+    """
+    return machine.world.on_rank_zero(identified, config, machine.execution.workers)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from experiments.coreset_files import CONTENT
+from experiments.data import as_found
 from experiments.retraining import retrain
 from experiments.selection import Selection
 from methods import METHODS
@@ -33,7 +34,7 @@ def resume(settings: Settings, machine: Machine) -> Path:
     config = _recorded(path, folder)
     if ignored := sorted(settings.given - _USED):
         print(f"note: not used, for a resumed run keeps its own settings: --{', --'.join(ignored)}", file=sys.stderr)
-    config = dataclasses.replace(config, data=config.data.found_at(settings.data.data_path))
+    config = dataclasses.replace(config, data=as_found(config.data.found_at(settings.data.data_path), machine))
     machine = dataclasses.replace(
         machine, execution=dataclasses.replace(machine.execution, save_path=str(folder.parent))
     )

@@ -34,7 +34,6 @@ class DataConfig:
     )
     val: bool = switch("--val", "hold a stratified, seeded part of the training images out, as validation set")
     val_ratio: float = flag(0.2, "--val_ratio", number("(0, 1)"), "how much of the training set --val holds out", "R")
-
     label_noise: float | str | None = flag(
         None,
         "--label_noise",
@@ -44,6 +43,31 @@ class DataConfig:
         "R|FILE",
     )
     noise_matrix: str | None = None  # digest of the file that --label_noise names
+    train_images: str | None = None  # fingerprints (utils.data.fingerprint) of what was found there; a record, and
+    test_images: str | None = None  # no setting: they are in no digest. None in what earlier versions wrote
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON: the folder where it defines the data, fingerprints where known."""
+        left_out = {"data_path"} if self.dataset != "ImageFolder" else set()
+        left_out |= {name for name in ("train_images", "test_images") if getattr(self, name) is None}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
+
+    def settings(self) -> DataConfig:
+        """Return what was asked for, without what was found."""
+        return dataclasses.replace(self, train_images=None, test_images=None)
+
+    def changed_since(self, before: DataConfig) -> str:
+        """Return in words which images are others than ``before``, as far as both are known; nothing if none are."""
+        halves = {
+            "training": (before.train_images, self.train_images),
+            "test": (before.test_images, self.test_images),
+        }
+        known = {half: (old, new) for half, (old, new) in halves.items() if old is not None and new is not None}
+        counts = {half: [text.partition("-")[0] for text in pair] for half, pair in known.items() if len(set(pair)) > 1}
+        return " and ".join(
+            f"{half} images ({old} then, {new} now)" if old != new else f"{half} images ({new}, but others)"
+            for half, (old, new) in counts.items()
+        )
 
     def found_at(self, data_path: str) -> DataConfig:
         """Return the same images looked for in another folder; of an ImageFolder the folder says which they are."""
@@ -163,10 +187,11 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
-        values = dataclasses.asdict(self)
-        if self.data.dataset != "ImageFolder":
-            del values["data"]["data_path"]
-        return values
+        return {**dataclasses.asdict(self), "data": self.data.as_dict()}
+
+    def settings(self) -> RunConfig:
+        """Return what was asked for, without what was found."""
+        return dataclasses.replace(self, data=self.data.settings())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -187,7 +212,7 @@ class RunConfig:
 
     def digest(self) -> str:
         """Return 8 hex digits that change with any setting."""
-        values = self.as_dict()
+        values = self.settings().as_dict()
         values["data"] = without_unset(values["data"])
         point = (self.selection.scoring, self.selection.temperature)
         if point == ("evaluation", None):  # where all looked before it was an option: their names stay

@@ -14,6 +14,7 @@ import condense
 import cross_network_generalization
 import main
 from utils.cli import run_main
+from utils.data import fingerprint
 from utils.data.load import load_once
 
 FAST = "--dataset Digits --model MLP --epochs 4 --batch 64 --lr 0.05 -se 2 --selection_lr 0.05 --test_interval 2"
@@ -61,6 +62,7 @@ class Commands:
 
     def _run(self, function: Callable[[], None], name: str, flags: str, save_path: str) -> Answer:
         load_once.cache_clear()
+        fingerprint.forget()
         arguments = [name, *shlex.split(flags), "--save_path", str(self.folder / save_path)]
         self.monkeypatch.setattr(sys, "argv", arguments)
         self.capsys.readouterr()

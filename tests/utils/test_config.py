@@ -76,7 +76,8 @@ def test_no_setting_is_left_out() -> None:
     kinds = (RunConfig, DataConfig, SelectionConfig, TrainingConfig, OptimizerConfig, SchedulerConfig)
     names = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     folder = made_up_config(dataset="ImageFolder").as_dict()
-    assert names - {"options", "data", "selection", "training", "optimizer", "scheduler", "proxy"} <= {
+    parts = {"options", "data", "selection", "training", "optimizer", "scheduler", "proxy"}
+    assert names - parts - {"train_images", "test_images"} <= {  # which are a record, and no settings
         place[-1] for place in leaves(folder)
     }
 
@@ -119,3 +120,12 @@ def test_a_command_lines_runs_differ_in_fraction_and_seed_only() -> None:
     settings = Settings(CONFIG.data, CONFIG.selection, CONFIG.training, CONFIG.model)
     assert settings.run(0.1, 0) == CONFIG
     assert settings.run(0.2, 1) == dataclasses.replace(CONFIG, fraction=0.2, seed=1)
+
+
+def test_fingerprints_are_recorded_and_in_no_name():
+    found = dataclasses.replace(CONFIG.data, train_images="5-a", test_images="3-b")
+    config = dataclasses.replace(CONFIG, data=found)
+    assert config.as_dict()["data"]["train_images"] == "5-a"
+    assert config.name() == CONFIG.name()
+    assert config.settings() == CONFIG
+    assert RunConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config

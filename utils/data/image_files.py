@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +83,25 @@ def check_headers(paths: Sequence[Path], workers: int) -> None:
     """
     headers = _each(read_header, paths, workers, "reading headers")
     _refuse([header for header in headers if isinstance(header, Unreadable)])
+
+
+def hash_files(paths: Sequence[Path], workers: int, ends: int | None = None) -> Iterator[bytes]:
+    """Yield the SHA-256 of each file: of all of it, or of its size and its first and last ``ends`` bytes.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+
+    def hashed(path: Path) -> bytes:
+        with path.open("rb", buffering=0) as file:
+            if ends is None:
+                return hashlib.sha256(file.readall()).digest()
+            size = os.fstat(file.fileno()).st_size
+            first = file.read(ends)
+            file.seek(max(0, size - ends))
+            return hashlib.sha256(b"%d\0" % size + first + file.read(ends)).digest()
+
+    return _each(hashed, paths, workers, "reading files")
 
 
 def _readable(paths: Sequence[Path], read: Reader, workers: int) -> Iterator[tuple[int, Tensor]]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from utils.data.base import Loader
+from utils.data.base import Loader, Request
+
+if TYPE_CHECKING:
+    from utils.data.loaders.class_folders import FoundFiles
 
 Augmentation = Literal["none", "crop_flip", "resized_crop_flip"]
 
@@ -31,6 +35,7 @@ class DatasetSpec:
 
     Attributes:
         loader: ``module:function`` within utils/data/loaders.
+        finder: the same of a function that finds the image files without reading them, where it is a set of files.
     """
 
     loader: str
@@ -40,12 +45,22 @@ class DatasetSpec:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     augmentation: Augmentation = "none"
+    finder: str | None = None
 
     @property
     def load(self) -> Loader:
         """The function that loads the data set; its module is imported here."""
-        module, function = self.loader.split(":")
-        return getattr(importlib.import_module(f"utils.data.loaders.{module}"), function)
+        return _function(self.loader)
+
+    @property
+    def find(self) -> Callable[[Request], FoundFiles] | None:
+        """The function that finds the image files; None where the data set is not one of image files."""
+        return None if self.finder is None else _function(self.finder)
+
+
+def _function(name: str) -> Any:
+    module, function = name.split(":")
+    return getattr(importlib.import_module(f"utils.data.loaders.{module}"), function)
 
 
 _CIFAR, _MNIST = "torchvision_sets:load_cifar", "torchvision_sets:load_mnist"
@@ -59,11 +74,15 @@ DATASETS: dict[str, DatasetSpec] = {
     "QMNIST": DatasetSpec(_MNIST, 1, 28, 10, (0.1308,), (0.3088,)),
     "SVHN": DatasetSpec("torchvision_sets:load_svhn", 3, 32, 10, (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
     "TinyImageNet": DatasetSpec(
-        "tiny_imagenet:load_tiny_imagenet", 3, 64, 200, (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
+        "tiny_imagenet:load_tiny_imagenet",
+        *(3, 64, 200, (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)),
+        finder="tiny_imagenet:find_tiny_imagenet",
     ),
     "ImageNet": DatasetSpec(
-        "imagenet:load_imagenet", 3, 224, 1000, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "resized_crop_flip"
+        "imagenet:load_imagenet",
+        *(3, 224, 1000, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "resized_crop_flip"),
+        finder="imagenet:find_imagenet",
     ),
     "Digits": DatasetSpec("digits:load_digits", 1, 8, 10, (0.3058,), (0.3764,)),
-    "ImageFolder": DatasetSpec("image_folder:load_image_folder"),
+    "ImageFolder": DatasetSpec("image_folder:load_image_folder", finder="image_folder:find_image_folder"),
 }

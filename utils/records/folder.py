@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from utils.config import digest
+from utils.config import DataConfig, digest
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.files import read_json, remove_leftovers, set_aside, write_json
@@ -56,6 +56,15 @@ class Folder:
     def _enter(self) -> None:
         remove_leftovers(self.path)
         self.prepare()
+
+
+def check_same_data(folder: Path, recorded: DataConfig, now: DataConfig) -> None:
+    """Raise UserError where work in ``folder`` was begun on other images than there are now, as far as is known."""
+    if changed := now.changed_since(recorded):
+        raise UserError(
+            f"{folder} is of other data: since then the {changed} have changed. It was left as it is; give another "
+            "--save_path (and no --resume) to use the data as they are now, or put the old data back"
+        )
 
 
 def write_sealed(path: Path, values: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from utils.config import RunConfig
@@ -38,8 +38,24 @@ class Statistic:
 
 def unique_runs(runs: Iterable[FinishedRun]) -> list[FinishedRun]:
     """Return the complete runs, the first of each configuration: a copied folder is no second sample."""
-    complete = [run for run in runs if run.summary is not None]
+    complete = with_known_data([run for run in runs if run.summary is not None])
     return [same[0] for same in group(complete, lambda run: settings_key(run.config))]
+
+
+def with_known_data(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """Give runs of earlier versions, which did not record what their data were, the fingerprints of the others.
+
+    That is done where all others of the same data set and folder agree; else such runs stand apart.
+    """
+    result = []
+    for same in group(runs, lambda run: (run.config.data.dataset, run.config.data.data_path)):
+        known = {(run.config.data.train_images, run.config.data.test_images) for run in same} - {(None, None)}
+        if len(known) == 1:
+            [(train, test)] = known
+            found = [replace(run.config.data, train_images=train, test_images=test) for run in same]
+            same = [replace(run, config=replace(run.config, data=data)) for run, data in zip(same, found, strict=True)]
+        result += same
+    return result
 
 
 def group(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:

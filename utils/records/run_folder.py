@@ -20,7 +20,7 @@ from utils.data.small_set import SmallSet, load_small_set
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import DivergedError, UserError
 from utils.files import read_json, read_npz, set_aside, write_json
-from utils.records.folder import Folder, read_sealed, sound, write_sealed
+from utils.records.folder import Folder, check_same_data, read_sealed, sound, write_sealed
 from utils.records.provenance import provenance
 from utils.records.summary import Summary, Timing, check_summary, identity
 from utils.training.history import Epoch, read_history, write_history
@@ -47,7 +47,7 @@ class RunFolder(Folder):
 
     Raises:
         UserError: its name would leave ``save_path``; (on entering) the folder cannot be written, or holds a run with
-            another configuration.
+            another configuration, or one that was begun on other data.
     """
 
     def __init__(self, config: RunConfig, save_path: str | Path, world: World = SINGLE_PROCESS) -> None:
@@ -134,9 +134,13 @@ class RunFolder(Folder):
 
     def prepare(self) -> None:
         """Set aside what is damaged, take a failure back, and write the configuration."""
+        recorded = sound(self.path / _CONFIG, _read_config)
+        if recorded is not None:
+            self._check_is_this_run(recorded)
         sound(self.coreset_path, read_npz)
         self._take_back_failure()
-        self._write_config()
+        if recorded is None or not (self.path / _SUMMARY).exists():
+            write_sealed(self.path / _CONFIG, {"run": self.config.as_dict(), **provenance()})
 
     def _needs_coreset(self) -> bool:
         if self._summary() is not None:
@@ -168,17 +172,12 @@ class RunFolder(Folder):
         self.checkpoint_path.unlink(missing_ok=True)
         return summary
 
-    def _write_config(self) -> None:
-        path = self.path / _CONFIG
-        recorded = sound(path, _read_config)
-        if recorded is not None:
-            if recorded.as_dict() != self.config.as_dict():
-                raise UserError(
-                    f"{self.path} holds a run with other settings; move it away or give another --save_path"
-                )
-            if (self.path / _SUMMARY).exists():
-                return
-        write_sealed(path, {"run": self.config.as_dict(), **provenance()})
+    def _check_is_this_run(self, recorded: RunConfig) -> None:
+        if recorded.settings().as_dict() != self.config.settings().as_dict():
+            raise UserError(f"{self.path} holds a run with other settings; move it away or give another --save_path")
+        of_the_data = (self.coreset_path, self.checkpoint_path, self.path / _SUMMARY)
+        if any(path.exists() for path in of_the_data):
+            check_same_data(self.path, recorded.data, self.config.data)
 
     def _take_back_failure(self) -> None:
         path = self.path / _SUMMARY

@@ -27,6 +27,7 @@ KINDS = (*SHARED, SelectionConfig, CondensationConfig, *METHODS.values())
 WITHOUT_FLAG = {
     *("Settings.data", "Settings.selection", "Settings.training", "Settings.execution", "Settings.given"),
     *("TrainingConfig.optimizer", "TrainingConfig.scheduler"),  # parts, whose own fields have flags
+    *("DataConfig.train_images", "DataConfig.test_images"),  # a record of what was found
     "TrainingConfig.augment",  # --augmentation none
     "DataConfig.noise_matrix",  # the digest of the file that --label_noise names
     *("SelectionConfig.options", "SelectionConfig.proxy"),  # the fields of methods, and a second training

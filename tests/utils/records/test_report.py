@@ -17,7 +17,7 @@ from made_up_runs import finish_run, made_up_config
 from PIL import Image
 
 from utils.cli import run_main
-from utils.config import TrainingConfig
+from utils.config import RunConfig, TrainingConfig
 from utils.errors import UserError
 from utils.records.cross_networks import cross_table
 from utils.records.groups import Statistic
@@ -181,6 +181,32 @@ def test_a_copied_run_is_no_second_sample(runs: Path, tmp_path: Path) -> None:
     assert load_table([runs, runs, next(runs.iterdir())]).markdown() == TABLE
     shutil.copytree(runs, tmp_path / "copies")
     assert load_table([runs, tmp_path / "copies"]).markdown() == f"{TABLE}\n\nFound again and counted once: 7."
+
+
+def on_images(train: str, **settings: int) -> RunConfig:
+    config = made_up_config(**settings)  # type: ignore[arg-type]
+    return replace(config, data=replace(config.data, train_images=train, test_images="10-b"))
+
+
+def test_seeds_of_two_data_sets_are_not_averaged(tmp_path: Path) -> None:
+    finish_run(tmp_path / "one", on_images("60-a", seed=0), 80.0)
+    finish_run(tmp_path / "one", on_images("60-c", seed=1), 90.0)
+    finish_run(tmp_path / "two", on_images("60-c", seed=0), 92.0)  # no copy of the first
+    rows = cells(load_table([tmp_path / "one", tmp_path / "two"]).markdown())
+    assert [(row["settings"], row["seeds"], row["final accuracy (%)"]) for row in rows] == [
+        ("train_images=60-a", "1", "80.00 ± –"),
+        ("train_images=60-c", "2", "91.00 ± 1.41"),
+    ]
+    assert "91.00 ± 1.41" in cross_table(find_runs(tmp_path / "one") + find_runs(tmp_path / "two"))
+
+
+def test_runs_of_earlier_versions_go_with_those_of_the_only_data_known(tmp_path: Path) -> None:
+    finish_run(tmp_path, made_up_config(seed=0), 80.0)
+    finish_run(tmp_path, on_images("60-a", seed=1), 82.0)
+    [row] = cells(load_table([tmp_path]).markdown())
+    assert row["final accuracy (%)"] == "81.00 ± 1.41"
+    finish_run(tmp_path, on_images("60-c", seed=2), 90.0)
+    assert [row.final.mean for row in load_table([tmp_path]).rows] == [80.0, 82.0, 90.0]
 
 
 def test_what_was_not_tested_is_said(tmp_path: Path) -> None:

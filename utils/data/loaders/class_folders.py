@@ -42,6 +42,15 @@ class LabelledFiles:
         return FileImages(self.root, self.names, self.labels, 3, resize, crop)
 
 
+@dataclass(frozen=True, eq=False)
+class FoundFiles:
+    """The image files of both halves of a data set, and the names of its classes in label order."""
+
+    class_names: tuple[str, ...]
+    train: LabelledFiles
+    test: LabelledFiles
+
+
 def find_classes(folder: Path, layout: str) -> tuple[str, ...]:
     """Return the names of all subfolders, sorted.
 

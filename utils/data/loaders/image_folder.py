@@ -11,10 +11,25 @@ from utils.data.base import Request, Source
 from utils.data.decode import read_native, read_resized
 from utils.data.image_files import read_images, survey
 from utils.data.images import MemoryImages, moments
-from utils.data.loaders.class_folders import LabelledFiles, find_classes, find_images
+from utils.data.loaders.class_folders import FoundFiles, LabelledFiles, find_classes, find_images
 from utils.errors import UserError
 
 _LAYOUT = "ImageFolder needs <data_path>/train/<class>/* and <data_path>/test/<class>/* (or val/)"
+
+
+def find_image_folder(request: Request) -> FoundFiles:
+    """Find every image under <root>/train and <root>/test (or val).
+
+    Raises:
+        UserError: missing or unreadable folders, fewer than two classes, a test class that is not a training class.
+    """
+    root = request.root
+    class_names = find_classes(root / "train", _LAYOUT)
+    if len(class_names) < 2:
+        raise UserError(f"{root / 'train'} has one class, {class_names[0]!r}: at least two are needed")
+    train = find_images(root, "train", class_names, _LAYOUT)
+    test = find_images(root, "test" if (root / "test").is_dir() else "val", class_names, _LAYOUT)
+    return FoundFiles(class_names, train, test)
 
 
 def load_image_folder(request: Request) -> Source:
@@ -25,15 +40,11 @@ def load_image_folder(request: Request) -> Source:
     files, as RGB, and needs an ``im_size``.
 
     Raises:
-        UserError: missing or unreadable folders or images (all of them named), fewer than two classes,
-            a test class that is not a training class, images of several sizes and no ``im_size``.
+        UserError: as :func:`find_image_folder`; unreadable images (all of them named), images of several sizes
+            and no ``im_size``.
     """
-    root = request.root
-    class_names = find_classes(root / "train", _LAYOUT)
-    if len(class_names) < 2:
-        raise UserError(f"{root / 'train'} has one class, {class_names[0]!r}: at least two are needed")
-    train = find_images(root, "train", class_names, _LAYOUT)
-    test = find_images(root, "test" if (root / "test").is_dir() else "val", class_names, _LAYOUT)
+    found = find_image_folder(request)
+    class_names, train, test = found.class_names, found.train, found.test
     paths = train.paths + test.paths
     limit = _physical_memory() // 2
     if request.im_size is None:

@@ -15,7 +15,7 @@ from utils.data.decode import read_native, read_resized
 from utils.data.download import obtain
 from utils.data.image_files import read_images
 from utils.data.images import MemoryImages
-from utils.data.loaders.class_folders import LabelledFiles, find_classes, find_images
+from utils.data.loaders.class_folders import FoundFiles, LabelledFiles, find_classes, find_images
 from utils.errors import UserError
 
 _FOLDER = "tiny-imagenet-200"
@@ -26,11 +26,11 @@ _SIZE = 64
 _LAYOUT = "the folder is incomplete; remove it to have it downloaded"
 
 
-def load_tiny_imagenet(request: Request) -> Source:
-    """Load all images into memory, at 64x64 or resized while they are decoded; the unlabelled test half is not used.
+def find_tiny_imagenet(request: Request) -> FoundFiles:
+    """Find, or download and find, all images but the unlabelled test half.
 
     Raises:
-        UserError: missing and not to be downloaded, incomplete, or unreadable images (all of them named).
+        UserError: missing and not to be downloaded, or incomplete.
     """
     folder = obtain("TinyImageNet", request.root, _FOLDER, lambda download: _open(request.root, download))
     class_names = find_classes(folder / "train", _LAYOUT)
@@ -41,13 +41,24 @@ def load_tiny_imagenet(request: Request) -> Source:
             f"{folder} is incomplete: {len(train):,} training and {len(test):,} validation images instead of "
             f"{_TRAIN_IMAGES:,} and {_TEST_IMAGES:,}; remove it to have it downloaded"
         )
+    return FoundFiles(class_names, train, test)
+
+
+def load_tiny_imagenet(request: Request) -> Source:
+    """Load all images into memory, at 64x64 or resized while they are decoded; the unlabelled test half is not used.
+
+    Raises:
+        UserError: missing and not to be downloaded, incomplete, or unreadable images (all of them named).
+    """
+    found = find_tiny_imagenet(request)
+    train, test = found.train, found.test
     size = request.final_size(_SIZE, channels=3)
     read = read_native if size == _SIZE else partial(read_resized, resize=size, crop=size)
     images = read_images(train.paths + test.paths, read, request.workers, channels=3)
     return Source(
         MemoryImages(images[: len(train)], train.labels),
         MemoryImages(images[len(train) :], test.labels),
-        class_names,
+        found.class_names,
     )
 
 
