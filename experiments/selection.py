@@ -84,7 +84,7 @@ class Selection:
         inputs = gather(
             method,
             labels.to(self.machine.device),
-            features=self._pool_features,
+            features=self.pool_features,
             validation=(lambda: self._heated(self._features(self.proxy, held_out))) if len(held_out) else None,
             trace=self._trace,
             repeats=self._repeats,
@@ -146,7 +146,7 @@ class Selection:
             proxy, _ = self._train(repeat)
             yield self._heated(self._features(proxy, self.data.pool))
 
-    def _pool_features(self) -> Features:
+    def pool_features(self) -> Features:
         """Return the features of the pool: from the file given, else from the proxy."""
         if self.execution.features is not None:
             return self._heated(load_features(Path(self.execution.features), self.data, self.machine.device))

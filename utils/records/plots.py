@@ -20,7 +20,7 @@ from utils.records.run_folder import FinishedRun
 from utils.records.tables import Row, Table
 
 # Okabe and Ito's colours that can be told apart without colour vision of every kind, on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _LINES = ("-", "--", ":")
 _PANEL = (4.8, 3.6)  # inches
@@ -37,11 +37,11 @@ def plot(table: Table, path: Path) -> None:
         UserError: ``path`` does not end in .png or cannot be written.
     """
     panels = group(table.rows, lambda row: (row.config.data.dataset, row.config.model))
-    labels = sorted({_label(row) for row in table.rows}, key=lambda label: (label == "Full", label.casefold()))
+    labels = sorted({row.label for row in table.rows}, key=lambda label: (label == "Full", label.casefold()))
     columns = min(len(panels), _PANELS_ABREAST)
     lines = math.ceil(len(panels) / columns)
     outside = len(labels) > _INSIDE_LEGEND or len(panels) > 1
-    figure = _figure(_PANEL[0] * columns + (2 if outside else 0), _PANEL[1] * lines)
+    figure = new_figure(_PANEL[0] * columns + (2 if outside else 0), _PANEL[1] * lines)
     axes = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axis, rows in zip(axes, panels, strict=False):
         _draw_panel(axis, rows, labels)
@@ -52,7 +52,7 @@ def plot(table: Table, path: Path) -> None:
         figure.legend([handles[label] for label in labels], labels, loc="outside right upper", frameon=False)
     else:
         axes[0].legend([handles[label] for label in labels], labels, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def cross_plot(runs: Sequence[FinishedRun], path: Path) -> None:
@@ -64,17 +64,17 @@ def cross_plot(runs: Sequence[FinishedRun], path: Path) -> None:
     matrices = cross_matrices(runs)
     width = 3 + 1.1 * max(len(matrix.networks) for matrix in matrices)
     heights = [1.2 + 0.55 * len(matrix.rows) for matrix in matrices]
-    figure = _figure(width, sum(heights))
+    figure = new_figure(width, sum(heights))
     axes = figure.subplots(len(matrices), 1, squeeze=False, height_ratios=heights).flat
     for axis, matrix in zip(axes, matrices, strict=True):
         _draw_matrix(axis, matrix)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
-    for line in group(rows, _label):
-        index = labels.index(label := _label(line[0]))
-        colour = _COLOURS[index % len(_COLOURS)]
+    for line in group(rows, lambda row: row.label):
+        index = labels.index(label := line[0].label)
+        colour = COLOURS[index % len(COLOURS)]
         if line[0].config.selection.method == "Full":
             _draw_level(axis, line[0], label)
             continue
@@ -86,7 +86,7 @@ def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
             label=label,
             color=colour,
             marker=_MARKERS[index % len(_MARKERS)],
-            linestyle=_LINES[index // len(_COLOURS) % len(_LINES)],
+            linestyle=_LINES[index // len(COLOURS) % len(_LINES)],
             markersize=5,
             linewidth=1.5,
             capsize=3,
@@ -142,18 +142,19 @@ def _draw_matrix(axis: Axes, matrix: Matrix) -> None:
     axis.figure.colorbar(image, ax=axis, fraction=0.05, pad=0.02)
 
 
-def _label(row: Row) -> str:
-    network = "" if row.selection_model in (row.config.model, "–") else f" with {row.selection_model}"
-    return row.config.selection.method + network + (f", {row.settings}" if row.settings else "")
-
-
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, laid out without overlap."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all.
+
+    Raises:
+        UserError: ``path`` does not end in .png or cannot be written.
+    """
     if path.suffix.lower() != ".png":
         raise UserError(f"a plot is written as PNG, not as {path.name!r}; give a name that ends in .png")
     buffer = io.BytesIO()

@@ -33,6 +33,12 @@ class Row:
         return self.config.selection.model or "–"
 
     @property
+    def label(self) -> str:
+        """The method, the network that selected where it is not the one trained, and the settings."""
+        network = "" if self.selection_model in (self.config.model, "–") else f" with {self.selection_model}"
+        return self.config.selection.method + network + (f", {self.settings}" if self.settings else "")
+
+    @property
     def seeds(self) -> int:
         """The number of different seeds."""
         return len({summary.seed for summary in self.summaries})
