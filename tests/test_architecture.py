@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ("main", "cross_network_generalization", "condense")
+SCRIPTS = ("main", "cross_network_generalization", "condense", "landscape")
 # From the top floor to the ground; a part imports from its own floor and from those below.
 FLOORS = (
     "scripts",

@@ -47,8 +47,15 @@ def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tu
         SystemExit: with status 0, after ``--help``.
     """
     values, given = read_flags(argv, selecting(cross), program, description)
+    settings = settings_of(values, given)
+    print_notes(_idle(values, settings, _asked(values)[1]), given)
+    return settings
+
+
+def settings_of(values: Namespace, given: frozenset[str]) -> Settings:
+    """Return the settings that the values of all flags ask for; ``given`` are those that the command line names."""
     name, method = _asked(values)
-    settings = filled(
+    return filled(
         Settings,
         values,
         data=data_config(values),
@@ -60,8 +67,6 @@ def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tu
         execution=execution_config(values),
         given=given,
     )
-    print_notes(_idle(values, settings, method), given)
-    return settings
 
 
 def filled(kind: type[Kind], values: Namespace, prefix: str = "", **rest: Any) -> Kind:

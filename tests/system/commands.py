@@ -12,6 +12,7 @@ import pytest
 
 import condense
 import cross_network_generalization
+import landscape
 import main
 from utils.cli import run_main
 from utils.data import fingerprint
@@ -39,7 +40,7 @@ class Answer:
 
 
 class Commands:
-    """Runs ``main.py``, ``cross_network_generalization.py`` and ``condense.py`` with a save path of the test's own."""
+    """Runs the scripts with a save path of the test's own."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
@@ -55,6 +56,10 @@ class Commands:
     def condense(self, flags: str, save_path: str = "result") -> Answer:
         """``condense.py`` with these flags."""
         return self._run(condense.main, "condense.py", flags, save_path)
+
+    def landscape(self, flags: str, save_path: str = "result") -> Answer:
+        """``landscape.py`` with these flags."""
+        return self._run(landscape.main, "landscape.py", flags, save_path)
 
     def runs(self, pattern: str = "*", save_path: str = "result") -> list[Path]:
         """The run folders whose names match."""

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "--dataset Digits --model MLP --fraction 0.05 --epochs 1 -se 1"
-SCRIPTS = ("main.py", "cross_network_generalization.py", "condense.py")
+SCRIPTS = ("main.py", "cross_network_generalization.py", "condense.py", "landscape.py")
 
 
 def examples() -> dict[str, str]:

@@ -105,3 +105,26 @@ def load_checkpoint(path: Path, device: torch.device | str) -> dict[str, Any] | 
         set_aside(path, "is refused as a checkpoint (not a dictionary)")
         return None
     return state
+
+
+def load_weights(path: Path, network: torch.nn.Module) -> None:
+    """Put the parameters in a file into ``network``: a checkpoint's, a proxy's, or a state dict by ``torch.save``.
+
+    The file is left as it is, whatever it holds; it never runs code.
+
+    Raises:
+        UserError: it cannot be read, holds no parameters, or those of another network.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    payload = content[_HEADER:] if content.startswith(_MAGIC) else content
+    try:
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # a file made by somebody else can make the loader raise anything
+        raise UserError(f"{path} holds no network: torch cannot load it ({type(error).__name__})") from error
+    try:
+        network.load_state_dict(state.get("network", state))
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise UserError(f"{path} holds no {type(network).__name__} of these sizes: {str(error)[:200]}") from error

@@ -9,6 +9,8 @@ import pytest
 from condensation import arguments as condensing
 from condensation.config import CondensationConfig
 from experiments.arguments import flags as selecting
+from experiments.landscape import arguments as landscaping
+from experiments.landscape.config import LandscapeConfig
 from methods import METHODS
 from utils.config import (
     DataConfig,
@@ -23,7 +25,7 @@ from utils.flags import flags_of
 from utils.records.groups import _short
 
 SHARED = (DataConfig, TrainingConfig, OptimizerConfig, SchedulerConfig, Settings, ExecutionConfig)
-KINDS = (*SHARED, SelectionConfig, CondensationConfig, *METHODS.values())
+KINDS = (*SHARED, SelectionConfig, CondensationConfig, LandscapeConfig, *METHODS.values())
 WITHOUT_FLAG = {
     *("Settings.data", "Settings.selection", "Settings.training", "Settings.execution", "Settings.given"),
     *("TrainingConfig.optimizer", "TrainingConfig.scheduler"),  # parts, whose own fields have flags
@@ -36,6 +38,9 @@ WITHOUT_FLAG = {
 }
 
 
+LANDSCAPING = landscaping.landscaping()[0]
+
+
 def shown(groups: selecting.Groups) -> dict[str, set[str]]:
     return {flag.name: set(flag.names.split()) for members in groups.values() for flag in members}
 
@@ -45,8 +50,9 @@ def shown(groups: selecting.Groups) -> dict[str, set[str]]:
     [
         (selecting.selecting(), (*SHARED, SelectionConfig, *METHODS.values()), {"train_batch", "backpack"}),
         (condensing.condensing(), (*SHARED, CondensationConfig), {"matching"}),
+        (LANDSCAPING, (*SHARED, SelectionConfig, LandscapeConfig, *METHODS.values()), set()),
     ],
-    ids=["selecting", "condensing"],
+    ids=["selecting", "condensing", "landscaping"],
 )
 def test_no_flag_without_a_field(groups, kinds, without_field):
     fields = {flag.name for kind in kinds for flag in flags_of(kind).values()}
@@ -61,11 +67,15 @@ def test_no_field_without_a_flag():
         f"{kind.__name__}.{name}" for kind in KINDS for name in flags_of(kind)
     }
     assert without == WITHOUT_FLAG
-    known = shown(selecting.selecting()) | shown(condensing.condensing())
+    known = shown(selecting.selecting()) | shown(condensing.condensing()) | shown(LANDSCAPING)
     assert {flag.name for kind in KINDS for flag in flags_of(kind).values()} <= known.keys()
 
 
-@pytest.mark.parametrize("groups", [selecting.selecting(), condensing.condensing()], ids=["selecting", "condensing"])
+@pytest.mark.parametrize(
+    "groups",
+    [selecting.selecting(), condensing.condensing(), LANDSCAPING],
+    ids=["selecting", "condensing", "landscaping"],
+)
 def test_no_name_means_two_flags(groups):
     names = [name for members in groups.values() for flag in members for name in flag.names.split()]
     assert len(names) == len(set(names))
