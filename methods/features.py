@@ -34,7 +34,8 @@ class Features:
         """Return validated features from tensors or arrays; half precision becomes float32.
 
         Raises:
-            UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C).
+            UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C), or probabilities
+            in the place of logits.
         """
         z = _matrix("embeddings", embeddings)
         f = _matrix("logits", logits).to(z.device)
@@ -43,6 +44,11 @@ class Features:
             raise UserError(f"embeddings, logits and labels differ in length: {len(z)}, {len(f)} and {len(y)} samples")
         if len(y) and int(y.max()) >= f.shape[1]:
             raise UserError(f"label {int(y.max())} has no logit: there are {f.shape[1]} classes, from 0")
+        if _are_probabilities(f):
+            raise UserError(
+                "logits are what enters the softmax, and these are probabilities (no value is negative, and each row "
+                "adds up to 1): give the network's outputs before its softmax, or the logarithms of the probabilities"
+            )
         return cls(z, f, y)
 
     def __len__(self) -> int:
@@ -98,6 +104,14 @@ def as_scores(scores: Any, n: int) -> Tensor:
     if values.shape != (n,) or bool(values.isnan().any()):
         raise UserError(f"scores are one number for each of the {n} samples, none NaN")
     return values
+
+
+def _are_probabilities(logits: Tensor) -> bool:
+    """Return whether every row is a distribution, as rows of logits are by chance at most one at a time."""
+    n, classes = logits.shape
+    if n < 2 or classes < 2 or bool((logits < 0).any()):
+        return False
+    return bool((logits.sum(dim=1) - 1).abs().max() < 2e-3)
 
 
 def _matrix(name: str, values: Any) -> Tensor:

@@ -66,3 +66,25 @@ def test_any_input_gives_a_coreset_or_one_line(given_, fraction, method, greedy,
         assert balance or len(coreset) == round(fraction * len(given_["labels"]))
         assert len(np.unique(coreset.indices)) == len(coreset)
         assert np.isfinite(coreset.gains).all()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_probabilities_in_the_place_of_logits_are_refused(dtype):
+    draws = np.random.default_rng(0)
+    z, f, y = draws.normal(size=(30, 4)), draws.normal(size=(30, 100)), np.arange(30) % 3
+    probabilities = softmax(f).astype(dtype)
+    with pytest.raises(UserError, match=r"these are probabilities .* before its softmax, or the logarithms"):
+        select_coreset("LCMat", embeddings=z, logits=probabilities, labels=y, fraction=0.2)
+    from_logarithms = select_coreset("LCMat", embeddings=z, logits=np.log(softmax(f)), labels=y, fraction=0.2)
+    from_logits = select_coreset("LCMat", embeddings=z, logits=f, labels=y, fraction=0.2)
+    assert np.array_equal(from_logarithms.indices, from_logits.indices)
+
+
+@pytest.mark.parametrize("logits", [np.zeros((4, 3)), np.full((4, 2), 1.0), np.tile([0.0, 1.0, -1.0], (4, 1))])
+def test_logits_that_are_no_distributions_are_taken(logits):
+    select_coreset("LCMat", embeddings=np.eye(4), logits=logits, labels=np.zeros(4, int), fraction=0.5)
