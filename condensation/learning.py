@@ -141,7 +141,8 @@ class Condensation:
     def synthetic(self) -> SyntheticSet:
         """Return the set as it is now."""
         images = Normaliser(self.spec, self.device).undo(self.pixels.detach())
-        return SyntheticSet(images.cpu().numpy(), self.labels.numpy(), self.config.selection())
+        made_by, made_of = self.config.selection(), self.config.data.train_images
+        return SyntheticSet(images.cpu().numpy(), self.labels.numpy(), made_by, made_of)
 
     def _first_pixels(self) -> Tensor:
         """Return the pixels to start from, float32 [m, C, H, W], normalised, class after class."""

@@ -27,4 +27,4 @@ def as_found(config: DataConfig, machine: Machine) -> DataConfig:
     Raises:
         UserError: an unknown data set, or missing or unreadable data.
     """
-    return machine.world.on_rank_zero(identified, config, machine.execution.workers)
+    return machine.world.on_rank_zero(identified, config)

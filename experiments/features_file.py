@@ -4,34 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from methods.features import Features, as_labels
+from utils.config import DataConfig
+from utils.data.fingerprint import check_same_images
 from utils.data.load import Data
 from utils.errors import UserError
 from utils.files import read_npz, remove_leftovers, write_npz
 from utils.lock import FileLock
+from utils.notes import note_once
 
 _NAMES = ("embeddings", "logits", "labels")
 
 
-def save_features(path: Path, features: Features, data: Data) -> None:
-    """Write an npz with embeddings [m, d], logits [m, C], labels [m] and indices [m] into ``data.train``."""
+def save_features(path: Path, features: Features, data: Data, config: DataConfig) -> None:
+    """Write an npz with embeddings [m, d], logits [m, C], labels [m] and indices [m] into ``data.train``.
+
+    Where ``config`` says which the training images are, their fingerprint is written too.
+    """
     arrays = {name: getattr(features, name).cpu().numpy() for name in _NAMES}
+    if config.train_images is not None:
+        arrays["train_images"] = np.array(config.train_images)
     with FileLock(path.with_suffix(".lock")):
         remove_leftovers(path.parent, path.name)
         write_npz(path, {**arrays, "indices": data.pool.numpy()})
 
 
-def load_features(path: Path, data: Data, device: torch.device) -> Features:
+def load_features(path: Path, data: Data, config: DataConfig, device: torch.device) -> Features:
     """Return the features of ``data.pool`` from an npz with embeddings, logits and labels.
 
     They stand for the training images at its ``indices``; without those, for all of them in order.
 
     Raises:
-        UserError: an array is missing, or the file does not fit the data set.
+        UserError: an array is missing, or the file does not fit the data set, or is of other images.
     """
     arrays = read_npz(path)
+    made_of = str(arrays["train_images"]) if "train_images" in arrays else None
+    check_same_images(path, made_of, config)
+    if made_of is None:
+        note_once(f"{path} does not say of which images it was made; taken to be of {data.spec.name}")
     missing = [name for name in _NAMES if name not in arrays]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")

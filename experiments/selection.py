@@ -149,13 +149,15 @@ class Selection:
     def pool_features(self) -> Features:
         """Return the features of the pool: from the file given, else from the proxy."""
         if self.execution.features is not None:
-            return self._heated(load_features(Path(self.execution.features), self.data, self.machine.device))
+            return self._heated(
+                load_features(Path(self.execution.features), self.data, self.run.data, self.machine.device)
+            )
         features = self._features(self.proxy, self.data.pool)
         if self.execution.save_features:
             way = "_class_batches" if self.config.scoring == "class_batches" else ""
             name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}{way}.npz"
             path = Path(self.execution.save_path) / "features" / name
-            self.machine.world.on_rank_zero(save_features, path, features, self.data)
+            self.machine.world.on_rank_zero(save_features, path, features, self.data, self.run.data)
             print(f"features: {path}", flush=True)
         return self._heated(features)
 

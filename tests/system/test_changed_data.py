@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import Answer, Commands
 from made_images import save_image, save_mnist, two_classes
 
+from methods import Coreset
+from utils.cli import run_main
+from utils.records import export
 from utils.records.folder import read_sealed, write_sealed
 from utils.records.tables import load_table
 
@@ -138,3 +143,129 @@ def test_a_second_seed_on_other_images_is_no_second_sample(commands: Commands, p
     assert [row.seeds for row in rows] == [1, 1]
     assert all("train_images=5-" in row.settings for row in rows)
     assert "test_images" not in rows[0].settings
+
+
+REFUSED = "was made of other images than ImageFolder has at"
+
+
+@pytest.fixture
+def others(photos: Path, tmp_path: Path) -> Path:
+    """The same photographs, but for one."""
+    shutil.copytree(photos, tmp_path / "others")
+    replace_an_image(tmp_path / "others")
+    return tmp_path / "others"
+
+
+@pytest.mark.parametrize("script", ["main", "cross"])
+def test_a_coreset_is_refused_on_other_images(
+    commands: Commands, photos: Path, others: Path, tmp_path: Path, script: str
+) -> None:
+    commands.main(f"--dataset ImageFolder --data_path {photos} {FLAGS}")
+    [run] = commands.runs()
+    shutil.copyfile(run / "coreset.npz", tmp_path / "mine.npz")
+    call = getattr(commands, script)
+    flags = f"--model MLP --cross LeNet --im_size 28 --epochs 1 --batch 4 --coreset {tmp_path / 'mine.npz'}"
+    answer = call(f"--dataset ImageFolder --data_path {others} {flags}", save_path="new")
+    assert f"{tmp_path / 'mine.npz'} {REFUSED} {others}" in answer.error
+    assert not (tmp_path / "new").exists()
+    assert call(f"--dataset ImageFolder --data_path {photos} {flags}", save_path="new").status == 0
+
+
+def test_a_coreset_from_elsewhere_is_taken_with_one_note(commands: Commands, photos: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", indices=np.array([0, 4]))
+    flags = f"--model MLP --epochs 1 --batch 4 --num_exp 2 --coreset {tmp_path / 'mine.npz'}"
+    answer = commands.main(f"--dataset ImageFolder --data_path {photos} {flags}")
+    said = f"note: {tmp_path / 'mine.npz'} does not say of which images it was made; taken to be of ImageFolder"
+    assert answer.err.splitlines().count(said) == 1
+
+
+def test_the_cross_script_finds_no_coreset_of_another_folder(commands: Commands, photos: Path, others: Path) -> None:
+    commands.main(f"--dataset ImageFolder --data_path {photos} {FLAGS}")
+    asked = "--model MLP --cross MLP --epochs 1 --batch 4"
+    assert "no finished run" in commands.cross(f"--dataset ImageFolder --data_path {others} {asked}").error
+    replace_an_image(photos)
+    assert "is of other data" in commands.cross(f"--dataset ImageFolder --data_path {photos} {asked}").error
+
+
+def test_a_synthetic_set_is_refused_on_other_images(commands: Commands, photos: Path, others: Path) -> None:
+    commands.condense(f"--dataset ImageFolder --data_path {photos} {CONDENSE} --num_eval 0")
+    [folder] = (commands.folder / "result").glob("condensed_*")
+    flags = f"--model MLP --epochs 1 --batch 4 --coreset {folder / 'synthetic.npz'}"
+    assert REFUSED in commands.main(f"--dataset ImageFolder --data_path {others} {flags}").error
+    assert commands.main(f"--dataset ImageFolder --data_path {photos} {flags}").status == 0
+
+
+def test_features_are_refused_on_other_images(commands: Commands, photos: Path, others: Path) -> None:
+    flags = f"{FLAGS} --selection LCMat -se 1 --selection_batch 4"
+    commands.main(f"--dataset ImageFolder --data_path {photos} {flags} --save_features")
+    [features] = (commands.folder / "result/features").glob("*.npz")
+    flags += f" --features {features}"
+    assert REFUSED in commands.main(f"--dataset ImageFolder --data_path {others} {flags}", save_path="new").error
+    answer = commands.main(f"--dataset ImageFolder --data_path {photos} {flags}", save_path="new")
+    assert (answer.status, "does not say" in answer.err) == (0, False)
+
+
+def test_features_from_elsewhere_are_taken_with_a_note(commands: Commands, photos: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    np.savez(tmp_path / "f.npz", embeddings=values, logits=values[:, :2], labels=np.array([0, 0, 0, 1, 1]))
+    flags = f"{FLAGS} --selection LCMat --features {tmp_path / 'f.npz'}"
+    answer = commands.main(f"--dataset ImageFolder --data_path {photos} {flags}")
+    assert (answer.status, f"note: {tmp_path / 'f.npz'} does not say" in answer.err) == (0, True)
+
+
+def test_a_coreset_that_another_took_the_place_of_is_refused(
+    commands: Commands, photos: Path, others: Path, tmp_path: Path
+) -> None:
+    for folder, save_path in ((photos, "result"), (others, "new")):
+        commands.main(f"--dataset ImageFolder --data_path {folder} {FLAGS}", save_path=save_path)
+    [run], [other] = commands.runs(), commands.runs(save_path="new")
+    (run / "summary.json").unlink()
+    shutil.copyfile(other / "coreset.npz", run / "coreset.npz")
+    assert REFUSED in commands.main(f"--dataset ImageFolder --data_path {photos} {FLAGS}").error
+
+
+def test_an_export_of_other_images_is_refused(
+    commands: Commands, photos: Path, others: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.main(f"--dataset ImageFolder --data_path {photos} {FLAGS}")
+    [run] = commands.runs()
+    shutil.copyfile(run / "coreset.npz", tmp_path / "mine.npz")
+    for source in ([str(run)], [str(tmp_path / "mine.npz"), "--dataset", "ImageFolder"]):
+        arguments = [*source, "--format", "folder", "--output", str(tmp_path / "out")]
+        assert run_main(lambda given=arguments: export.main([*given, "--data_path", str(others)])) == 2  # type: ignore[misc]
+        assert REFUSED in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+        export.main([*arguments, "--data_path", str(photos)])
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_a_coreset_names_what_its_indices_stand_for(commands: Commands, photos: Path, tmp_path: Path) -> None:
+    commands.main(f"--dataset ImageFolder --data_path {photos} {FLAGS}")
+    [run] = commands.runs()
+    arrays = np.load(run / "coreset.npz")
+    listed = sorted(str(path.relative_to(photos)) for path in (photos / "train").glob("*/*"))
+    assert arrays["files"].tolist() == [listed[index] for index in arrays["indices"]]
+    assert arrays["class_names"].tolist() == ["cat", "dog"]
+    assert [f"train/{arrays['class_names'][label]}" for label in arrays["labels"]] == [
+        str(Path(name).parent) for name in arrays["files"].tolist()
+    ]
+    assert str(arrays["train_images"]).startswith("5-")
+    shutil.rmtree(photos)  # the names need no data
+    export.main([str(run), "--format", "csv", "--output", str(tmp_path / "c.csv")])
+    with (tmp_path / "c.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == arrays["files"].tolist()
+    assert [row["class"] for row in rows] == [Path(name).parent.name for name in arrays["files"].tolist()]
+    export.main([str(run), "--format", "json", "--output", str(tmp_path / "c.json")])
+    assert json.loads((tmp_path / "c.json").read_text())["files"] == arrays["files"].tolist()
+    export.main([str(run), "--format", "npz", "--output", str(tmp_path / "c.npz")])
+    assert Coreset.load(tmp_path / "c.npz").train_images == str(arrays["train_images"])
+
+
+def test_images_in_memory_have_the_names_of_their_classes(commands: Commands, tmp_path: Path) -> None:
+    commands.main("--dataset Digits --model MLP --selection Uniform --fraction 0.01 --epochs 1")
+    origin = Coreset.load(commands.runs()[0] / "coreset.npz").origin
+    assert origin is not None
+    assert origin.class_names == tuple("0123456789")
+    assert origin.classes == [str(label) for label in origin.labels]
+    assert origin.files is None

@@ -200,7 +200,7 @@ def test_a_synthetic_file_that_does_not_fit(commands, tmp_path, images, labels, 
 
 
 def test_what_needs_selected_images_is_refused(commands, tmp_path):
-    SyntheticSet(np.zeros((10, 1, 8, 8), np.uint8), np.arange(10)).save(tmp_path / "mine.npz")
+    SyntheticSet(np.full((10, 1, 8, 8), 99, np.uint8), np.arange(10)).save(tmp_path / "mine.npz")
     assert "--after_analyses" in commands.main(f"{FAST} --coreset {tmp_path / 'mine.npz'} --after_analyses").error
 
 

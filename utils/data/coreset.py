@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from utils.data.origin import Origin
 from utils.data.training_set import TrainingSet
 from utils.errors import UserError
 from utils.files import read_npz, write_npz
@@ -27,6 +28,7 @@ class Coreset:
         indices: int64 [k], unique positions in the data set, in the order picked, class after class.
         weights: float32 [k], finite and non-negative, or None where every sample counts the same.
         gains: float64 [k], what each pick added to its method's objective, or None.
+        origin: which images the indices stand for; None where that is not known.
 
     Raises:
         UserError: indices that are not unique non-negative integers; weights or gains that do not fit them.
@@ -35,6 +37,7 @@ class Coreset:
     indices: np.ndarray
     weights: np.ndarray | None = None
     gains: np.ndarray | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
@@ -74,6 +77,7 @@ class Coreset:
             self.indices[positions],
             None if self.weights is None else self.weights[positions],
             None if self.gains is None else self.gains[positions],
+            None if self.origin is None else self.origin.at(positions),
         )
 
     def mapped(self, numbers: np.ndarray) -> Coreset:
@@ -91,6 +95,11 @@ class Coreset:
             np.concatenate(gains) if len(gains) == len(parts) else None,
         )
 
+    @property
+    def train_images(self) -> str | None:
+        """The fingerprint of the training images that the indices count, where it is known."""
+        return None if self.origin is None else self.origin.train_images
+
     def training_set(self, data: Data) -> TrainingSet:
         """Return the images picked, as a part of ``data``. Raises UserError where ``data`` has fewer images."""
         self.check_fits(len(data.train))
@@ -104,9 +113,10 @@ class Coreset:
         return content.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
-        """Write an npz with ``indices``, and ``weights`` and ``gains`` where there are any."""
+        """Write an npz with ``indices``, ``weights`` and ``gains`` where there are any, and the origin where known."""
         arrays = {"indices": self.indices, "weights": self.weights, "gains": self.gains}
-        write_npz(Path(path), {name: array for name, array in arrays.items() if array is not None})
+        given = {name: array for name, array in arrays.items() if array is not None}
+        write_npz(Path(path), given if self.origin is None else given | self.origin.arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> Coreset:
@@ -116,7 +126,8 @@ class Coreset:
             held = ", ".join(arrays) or "nothing"
             raise UserError(f"{path} has no array 'indices'; it holds {held}")
         try:
-            return cls(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
+            coreset = cls(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
+            return replace(coreset, origin=Origin.from_arrays(arrays, len(coreset)))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 

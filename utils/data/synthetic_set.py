@@ -22,6 +22,7 @@ from utils.files import read_npz, write_npz
 
 if TYPE_CHECKING:
     from utils.data.load import Data
+    from utils.data.registry import DataSpec
 
 _UNKNOWN = SelectionConfig("synthetic")
 
@@ -35,6 +36,7 @@ class SyntheticSet:
             leave that range: they are trained on exactly as they were learned.
         labels: int64 [m].
         selection: what made it, as its runs record it; ``method`` is its name in tables.
+        train_images: the fingerprint of the training images that it was learned from, where it is known.
 
     Raises:
         UserError: no images of that form, pixels that are not finite, or labels that do not fit them.
@@ -43,6 +45,7 @@ class SyntheticSet:
     images: np.ndarray
     labels: np.ndarray
     selection: SelectionConfig = _UNKNOWN
+    train_images: str | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -70,7 +73,8 @@ class SyntheticSet:
         """Return the synthetic images in place of all training images of ``data``, at the size of those.
 
         Raises:
-            UserError: other channels than the data's, or a label that is none of its classes.
+            UserError: other channels than the data's, a label that is none of its classes, or other units than
+                0 to 255.
         """
         spec, channels = data.spec, self.images.shape[1]
         if channels != spec.channels:
@@ -79,6 +83,7 @@ class SyntheticSet:
             raise UserError(
                 f"the synthetic set has a label {self.labels.max()}, but {spec.name} only {spec.num_classes} classes"
             )
+        self._check_units(spec)
         images = MemoryImages(torch.tensor(self.images), torch.tensor(self.labels)).resized(spec.im_size)
         everything = torch.arange(len(images))
         replaced = dataclasses.replace(
@@ -90,6 +95,21 @@ class SyntheticSet:
             wrong=None,
         )
         return TrainingSet(replaced, everything)
+
+    def _check_units(self, spec: DataSpec) -> None:
+        """Raise UserError where pixels are so much smaller than the data's that they must be in [0, 1] or normalised.
+
+        A set of the data's class means is nowhere as dark as a tenth; [0, 1] is one of 255, normalised about 2 %.
+        """
+        squares = [mean**2 + std**2 for mean, std in zip(spec.mean, spec.std, strict=True)]
+        usual = 255 * float(np.mean(squares)) ** 0.5
+        found = float(np.mean(np.square(self.images, dtype=np.float64))) ** 0.5
+        if found < usual / 10:
+            low, high = float(self.images.min()), float(self.images.max())
+            raise UserError(
+                f"synthetic images have pixels in units of 0 to 255, and these lie in {low:.3g} to {high:.3g}: "
+                "multiply images in [0, 1] by 255; of normalised ones undo that first (times std, plus mean)"
+            )
 
     def visible(self) -> Tensor:
         """Return the images as uint8 [m, C, H, W], cut off at 0 and 255."""
@@ -103,9 +123,11 @@ class SyntheticSet:
         return content.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
-        """Write an npz of ``images``, ``labels``, ``method`` and ``selection`` (JSON), without pickles."""
+        """Write an npz of ``images``, ``labels``, ``method``, ``selection`` (JSON) and ``train_images``, no pickles."""
         selection = json.dumps(dataclasses.asdict(self.selection))
         texts = {"method": np.array(self.method), "selection": np.array(selection)}
+        if self.train_images is not None:
+            texts["train_images"] = np.array(self.train_images)
         write_npz(Path(path), {"images": self.images, "labels": self.labels, **texts})
 
     @classmethod
@@ -122,7 +144,8 @@ class SyntheticSet:
                 f"{path} is no synthetic set: it has no {' and no '.join(sorted(missing))}, and holds {held}"
             )
         try:
-            return cls(arrays["images"], arrays["labels"], _selection(arrays))
+            learned_from = str(arrays["train_images"]) if "train_images" in arrays else None
+            return cls(arrays["images"], arrays["labels"], _selection(arrays), learned_from)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 

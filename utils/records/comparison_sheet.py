@@ -29,7 +29,7 @@ def side_by_side(runs: Sequence[FinishedRun]) -> bytes:
     """
     ways = group(unique_runs(runs), lambda run: settings_key(run.config, (*DRAWN, "model")))
     shown = sorted((way[0] for way in ways), key=lambda run: (run.config.fraction, run.config.selection.method))
-    if len({run.config.data.dataset for run in shown}) != 1:
+    if len({(run.config.data.dataset, run.config.data.train_images) for run in shown}) != 1:
         raise UserError("a sheet shows finished runs of one data set; name folders that hold such runs")
     real = load_pictures(shown[0].config.data)
     if real.images is None:

@@ -18,6 +18,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.config import DataConfig
+from utils.data.fingerprint import Contents, check_same_images, contents
 from utils.data.images import FileImages, MemoryImages
 from utils.data.load import load_data
 from utils.data.loaders.class_folders import find_classes, find_images
@@ -33,12 +34,13 @@ _LONGEST_NAME = 28
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The training images of a data set: labels int64 [n], and either uint8 [n, C, H, W] or n files."""
+    """The training images of a data set: labels int64 [n], either uint8 [n, C, H, W] or n files, and their names."""
 
     class_names: tuple[str, ...]
     labels: np.ndarray
     images: torch.Tensor | None = None
     files: tuple[Path, ...] | None = None
+    contents: Contents | None = None
 
     def open(self, index: int) -> Image.Image:
         """Return one image as RGB. Raises UserError where its file cannot be read."""
@@ -63,19 +65,23 @@ def load_pictures(config: DataConfig) -> Pictures:
     """Return the training images in the order that indices count them, with the labels that are right.
 
     Raises:
-        UserError: as :func:`utils.data.load_data`.
+        UserError: as :func:`utils.data.load_data`; or other images than those that ``config`` names.
     """
     if config.dataset == "ImageFolder":
         root = Path(config.data_path).expanduser()
         hint = "give the folder with --data_path"
         names = find_classes(root / "train", hint)
         listed = find_images(root, "train", names, hint)
-        return Pictures(names, listed.labels.numpy(), files=tuple(listed.paths))
+        told = Contents.of_files(listed, names)
+        check_same_images("the set", config.train_images, replace(config, train_images=told.fingerprint))
+        return Pictures(names, listed.labels.numpy(), files=tuple(listed.paths), contents=told)
+    told = contents(config)[0]
+    check_same_images("the set", config.train_images, replace(config, train_images=told.fingerprint))
     data = load_data(replace(config, val=False, label_noise=None))
     names, labels = data.spec.class_names, data.train.labels.numpy()
     if isinstance(data.train, MemoryImages):
-        return Pictures(names, labels, images=data.train.images)
-    return Pictures(names, labels, files=_paths(data.train))
+        return Pictures(names, labels, images=data.train.images, contents=told)
+    return Pictures(names, labels, files=_paths(data.train), contents=told)
 
 
 def write_folder(path: Path, pictures: Pictures, indices: np.ndarray, *, link: bool, force: bool) -> None:
@@ -108,7 +114,8 @@ def _fill(folder: Path, pictures: Pictures, indices: np.ndarray, link: bool) -> 
     ranks = [0] * len(names)
     listing = io.StringIO()
     writer = csv.writer(listing, lineterminator="\n")
-    writer.writerow(["file", "index", "label"])
+    originals = None if pictures.contents is None else pictures.contents.files
+    writer.writerow(["file", "index", "label", "class", *(["original"] if originals else [])])
     for index in indices.tolist():
         label = int(pictures.labels[index])
         suffix = ".png" if pictures.files is None and not link else pictures.file(index).suffix
@@ -122,8 +129,8 @@ def _fill(folder: Path, pictures: Pictures, indices: np.ndarray, link: bool) -> 
             _link(pictures.file(index).resolve(), target)
         else:
             shutil.copyfile(pictures.file(index), target)
-        writer.writerow([name, index, label])
-    write_atomic(folder / LISTING, listing.getvalue().encode())
+        writer.writerow([name, index, label, pictures.class_names[label], *([originals[index]] if originals else [])])
+    write_atomic(folder / LISTING, listing.getvalue().encode(errors="surrogateescape"))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -8,15 +8,18 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from utils.cli import Parser
 from utils.config import DataConfig, RunConfig
 from utils.data.coreset import Coreset
+from utils.data.origin import Origin
 from utils.data.small_set import load_small_set
 from utils.errors import UserError
-from utils.files import write_atomic, write_json, write_npz
+from utils.files import write_atomic, write_json
+from utils.notes import note_once
 from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures, write_folder
 from utils.records.run_folder import read_run_config
 from utils.records.tables import CONTACT_SHEET
@@ -26,11 +29,21 @@ _INDEX_FORMATS = ("npz", "csv", "json")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What is exported: indices int64 [k] in the order picked, weights float32 [k], and where they came from."""
+    """What is exported: a coreset, and the configuration of the run that it came from."""
 
-    indices: np.ndarray
-    weights: np.ndarray | None
+    coreset: Coreset
     config: RunConfig | None
+
+    @property
+    def indices(self) -> np.ndarray:
+        """The picks, int64 [k], in their order."""
+        return self.coreset.indices
+
+    @property
+    def train_images(self) -> str | None:
+        """The fingerprint of the training images that the indices count, where it is known."""
+        recorded = None if self.config is None else self.config.data.train_images
+        return self.coreset.train_images or recorded
 
     @property
     def title(self) -> str:
@@ -54,25 +67,28 @@ def read_source(path: Path) -> Source:
     if not isinstance(small_set, Coreset):
         raise UserError(f"{coreset} is a synthetic set: it holds images of its own, and no indices to export")
     in_run = coreset.name == "coreset.npz" and (coreset.parent / "config.json").exists()
-    return Source(small_set.indices, small_set.weights, read_run_config(coreset.parent) if in_run else None)
+    return Source(small_set, read_run_config(coreset.parent) if in_run else None)
 
 
-def write_indices(path: Path, source: Source, form: str, labels: np.ndarray | None) -> None:
-    """Write the indices as npz, csv or json, with weights and labels (int64 [k]) where they are given."""
-    columns = {"index": source.indices, "weight": source.weights, "label": labels}
+def write_indices(path: Path, source: Source, form: str) -> None:
+    """Write the indices as npz, csv or json, with weights, labels, classes and files as far as they are known."""
+    coreset, origin = source.coreset, source.coreset.origin
+    columns = {"index": coreset.indices, "weight": coreset.weights}
+    if origin is not None:
+        columns |= {"label": origin.labels, "class": np.array(origin.classes), "file": origin.files}
     given = {name: values for name, values in columns.items() if values is not None}
-    plural = {"index": "indices", "weight": "weights", "label": "labels"}
     if form == "npz":
-        write_npz(path, {plural[name]: values for name, values in given.items()})
+        replace(coreset, gains=None).save(path)
     elif form == "csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(given)
         writer.writerows(zip(*given.values(), strict=True))
-        write_atomic(path, text.getvalue().encode())
+        write_atomic(path, text.getvalue().encode(errors="surrogateescape"))
     else:
+        plural = {"index": "indices", "weight": "weights", "label": "labels", "class": "classes", "file": "files"}
         run = {} if source.config is None else {"run": source.config.as_dict()}
-        write_json(path, run | {plural[name]: _numbers(values) for name, values in given.items()})
+        write_json(path, run | {plural[name]: _plain(values) for name, values in given.items()})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,14 +103,22 @@ def _export(options: argparse.Namespace) -> Path:
     if options.link and options.format != "folder":
         raise UserError("--link goes with --format folder")
     if options.format in _INDEX_FORMATS:
-        labels = _pictures(options, source).labels[source.indices] if options.labels else None
-        write_indices(output, source, options.format, labels)
+        write_indices(output, _labelled(options, source) if options.labels else source, options.format)
     elif options.format == "folder":
         pictures = _pictures(options, source)
         write_folder(output, pictures, source.indices, link=options.link, force=options.force)
     else:
         write_atomic(output, _sheet(options, source))
     return output
+
+
+def _labelled(options: argparse.Namespace, source: Source) -> Source:
+    """Return the source with what its indices stand for, looked up in the data where its file does not say it."""
+    if source.coreset.origin is not None:
+        return source
+    told = _pictures(options, source).contents
+    assert told is not None
+    return replace(source, coreset=replace(source.coreset, origin=Origin.of(told, source.indices)))
 
 
 def _sheet(options: argparse.Namespace, source: Source) -> bytes:
@@ -128,15 +152,17 @@ def _pictures(options: argparse.Namespace, source: Source) -> Pictures:
         raise UserError(f"--dataset {options.dataset} is not {data.dataset}, which the coreset was selected from")
     if options.data_path is not None:
         data = replace(data, data_path=str(options.data_path))
-    pictures = load_pictures(data)
+    if source.train_images is None and source.config is None:
+        note_once(f"{options.source} does not say of which images it was made; taken to be of {data.dataset}")
+    pictures = load_pictures(replace(data, train_images=source.train_images))
     count = len(pictures.labels)
     if len(source.indices) and not 0 <= source.indices.min() <= source.indices.max() < count:
         raise UserError(f"the coreset names images outside of the {count:,} in {data.dataset} at {data.data_path}")
     return pictures
 
 
-def _numbers(values: np.ndarray) -> list[int] | list[float]:
-    """Plain numbers, a float32 with no more digits than it has."""
+def _plain(values: np.ndarray) -> list[Any]:
+    """Plain numbers, a float32 with no more digits than it has, or texts."""
     return [float(str(value)) for value in values] if values.dtype.kind == "f" else values.tolist()
 
 
@@ -156,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help=f"where to write (a sheet's default: {CONTACT_SHEET} in the run)")
     parser.add_argument("--data_path", type=Path, help="where the images are, if not where the run had them")
     parser.add_argument("--dataset", help="which images, for an npz file without a run around it")
-    parser.add_argument("--labels", action="store_true", help="add each image's class to the indices")
+    parser.add_argument(
+        "--labels", action="store_true", help="look up in the data what the indices stand for, where no file says it"
+    )
     parser.add_argument("--link", action="store_true", help="link image files into the folder instead of copying")
     parser.add_argument("--picks", type=_positive, default=10, help="images of a class on a sheet (10)")
     parser.add_argument("--classes", type=_positive, default=100, help="classes on a sheet (100)")

@@ -10,12 +10,15 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from utils.config import RunConfig, digest
+from utils.data.coreset import Coreset
+from utils.data.fingerprint import check_same_images, contents
+from utils.data.origin import Origin
 from utils.data.small_set import SmallSet, load_small_set
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import DivergedError, UserError
@@ -83,7 +86,7 @@ class RunFolder(Folder):
             file: where the set is on disk for good, to be linked instead of written again.
 
         Raises:
-            UserError: the run trains, or was trained, on another set.
+            UserError: the run trains, or was trained, on another set, or the set was made of other images.
         """
         self.world.on_rank_zero(self._keep, small_set, timing, file)
 
@@ -91,9 +94,9 @@ class RunFolder(Folder):
         """Return what the run trains on, and what the phases that made it took.
 
         Raises:
-            UserError: it is missing or damaged.
+            UserError: it is missing or damaged, or was made of other images.
         """
-        return self.world.on_rank_zero(lambda: (load_small_set(self.coreset_path), _read_timing(self.path / _TIMING)))
+        return self.world.on_rank_zero(self._small_set)
 
     def summary(self) -> Summary | None:
         """Return the summary of the run if it is complete and sound; a damaged one is set aside.
@@ -148,7 +151,13 @@ class RunFolder(Folder):
         timing, small_set = sound(self.path / _TIMING, _read_timing), sound(self.coreset_path, load_small_set)
         return timing is None or small_set is None
 
+    def _small_set(self) -> tuple[SmallSet, Timing]:
+        small_set, timing = load_small_set(self.coreset_path), _read_timing(self.path / _TIMING)
+        check_same_images(self.coreset_path, small_set.train_images, self.config.data)
+        return small_set, timing
+
     def _keep(self, small_set: SmallSet, timing: Timing, file: Path | None) -> None:
+        check_same_images(file or "the set to train on", small_set.train_images, self.config.data)
         if not self._needs_coreset():
             if load_small_set(self.coreset_path).digest() != small_set.digest():
                 raise UserError(f"{self.path} holds a run on another set of images; move it away")
@@ -156,7 +165,14 @@ class RunFolder(Folder):
         write_sealed(self.path / _TIMING, asdict(timing))
         self.coreset_path.unlink(missing_ok=True)
         if file is None or not _linked(file, self.coreset_path):
-            small_set.save(self.coreset_path)
+            self._named(small_set).save(self.coreset_path)
+
+    def _named(self, small_set: SmallSet) -> SmallSet:
+        """Return a coreset with the names of what its indices stand for, where the data are known."""
+        data = self.config.data
+        if not isinstance(small_set, Coreset) or data.train_images is None:
+            return small_set
+        return replace(small_set, origin=Origin.of(contents(data)[0], small_set.indices))
 
     def _summary(self) -> Summary | None:
         path = self.path / _SUMMARY

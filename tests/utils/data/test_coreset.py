@@ -8,6 +8,8 @@ import torch
 
 from methods import Coreset, select_coreset
 from methods.select import budgets_for, prefix, smallest_fraction
+from utils.data.fingerprint import Contents
+from utils.data.origin import Origin
 from utils.errors import UserError
 
 
@@ -134,3 +136,47 @@ def test_labels_may_leave_numbers_out():
         "LCMat", embeddings=random.normal(size=(20, 3)), logits=random.normal(size=(20, 9)), labels=y, fraction=0.2
     )
     assert np.bincount(y[coreset.indices], minlength=8).tolist() == [2, 0, 0, 0, 0, 0, 0, 2]
+
+
+NAMES = ("cat", "dog")
+NAMED = Contents("5-a", NAMES, np.array([0, 0, 0, 1, 1]), ("cat/a", "cat/b", "cat/c", "dog/a", "dog/\udcff"))
+
+
+def test_what_its_indices_stand_for_goes_with_it(tmp_path):
+    indices = np.array([4, 0, 3])
+    named = Coreset(indices, origin=Origin.of(NAMED, indices))
+    named.save(tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz", allow_pickle=False) as archive:
+        assert set(archive.files) == {"indices", "train_images", "class_names", "labels", "files"}
+    for coreset in (named.at(np.array([0, 2])), Coreset.load(tmp_path / "c.npz").at(np.array([0, 2]))):
+        assert coreset.train_images == "5-a"
+        assert coreset.origin.classes == ["dog", "dog"]
+        assert coreset.origin.files.tolist() == ["dog/\udcff", "dog/a"]
+    assert named.digest() == Coreset(indices).digest()  # names of runs do not depend on it
+
+
+def test_renumbered_picks_have_no_names_until_they_are_given_some():
+    indices = np.array([0, 1])
+    named = Coreset(indices, origin=Origin.of(NAMED, indices))
+    assert named.mapped(np.array([7, 8])).origin is None
+    assert Coreset.concatenated([named]).origin is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": np.array([0])},
+        {"labels": np.array([0, 2])},
+        {"labels": np.array([0.0, 1.0])},
+        {"files": np.array("a")},
+    ],
+)
+def test_names_that_are_not_of_the_picks_are_refused(tmp_path, change):
+    arrays = Origin.of(NAMED, np.array([0, 4])).arrays() | change
+    np.savez(tmp_path / "c.npz", indices=np.array([0, 4]), **arrays)
+    with pytest.raises(UserError, match=r"c\.npz: its labels, class names and files are not those of 2 picks"):
+        Coreset.load(tmp_path / "c.npz")
+    del arrays["class_names"]
+    np.savez(tmp_path / "c.npz", indices=np.array([0, 4]), **arrays)
+    with pytest.raises(UserError, match=r"c\.npz: it names its training images, but has no array 'class_names'"):
+        Coreset.load(tmp_path / "c.npz")

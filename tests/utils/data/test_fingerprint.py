@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from made_images import save_folder, save_image, save_mnist, two_classes
+from torchvision.datasets import ImageFolder
 
 from utils.config import DataConfig
 from utils.data import fingerprint
@@ -21,7 +22,7 @@ CAT = "train/cat/000.png"
 
 def halves(root: Path, dataset: str = "ImageFolder") -> tuple[str, str]:
     fingerprint.forget()
-    found = identified(DataConfig(dataset, str(root)), workers=2)
+    found = identified(DataConfig(dataset, str(root)))
     assert found.train_images is not None and found.test_images is not None
     return found.train_images, found.test_images
 
@@ -146,3 +147,31 @@ def test_it_is_in_no_name_and_a_network_s_size_does_not_change_it(tmp_path: Path
 def test_missing_data_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
         halves(tmp_path / "nowhere")
+
+
+def order_of(root: Path) -> tuple[tuple[str, ...], list[str]]:
+    fingerprint.forget()
+    train, _ = fingerprint.contents(DataConfig("ImageFolder", str(root)))
+    assert train.files is not None
+    assert [train.class_names[label] for label in train.labels] == [Path(name).parts[1] for name in train.files]
+    return train.class_names, list(train.files)
+
+
+def order_of_torchvision(root: Path) -> tuple[tuple[str, ...], list[str]]:
+    there = ImageFolder(str(root / "train"))
+    return tuple(there.classes), [str(Path(path).relative_to(root)) for path, _ in there.samples]
+
+
+def test_classes_and_images_are_in_torchvision_s_order(tmp_path: Path) -> None:
+    counts = {f"train/{number}": 2 for number in range(12)} | {"train/Z": 1, "train/é": 1, "test/0": 1}
+    root = save_folder(tmp_path, counts)
+    assert order_of(root) == order_of_torchvision(root)
+    assert order_of(root)[0][:4] == ("0", "1", "10", "11")  # as texts, not as numbers
+
+
+def test_nested_images_are_in_another_order_than_torchvision_s(tmp_path: Path) -> None:
+    root = save_folder(tmp_path, {"train/cat/old": 1, "train/cat": 1, "train/dog": 1, "test/cat": 1})
+    (root / "train/cat/000.png").rename(root / "train/cat/zebra.png")
+    assert order_of(root)[1] == ["train/cat/old/000.png", "train/cat/zebra.png", "train/dog/000.png"]
+    assert sorted(order_of_torchvision(root)[1]) == order_of(root)[1]
+    assert order_of_torchvision(root)[1] == ["train/cat/zebra.png", "train/cat/old/000.png", "train/dog/000.png"]

@@ -117,3 +117,29 @@ def test_other_channels_and_classes_are_refused(tiny_data):
 
 def test_a_picture_is_a_png():
     assert synthetic_sheet(SyntheticSet(IMAGES, LABELS), ("a", "b", "c"), "title").startswith(b"\x89PNG")
+
+
+def of_photographs(tiny_data):
+    """Synthetic images as the tiny data are: in units of 0 to 255."""
+    return tiny_data.train.images[:6].numpy().astype(np.float32)
+
+
+def test_images_in_other_units_are_refused(tiny_data):
+    images = of_photographs(tiny_data)
+    mean, std = tiny_data.spec.mean[0], tiny_data.spec.std[0]
+    for wrong in (images / 255, (images / 255 - mean) / std, (images > 100).astype(np.uint8)):
+        with pytest.raises(
+            UserError, match=r"units of 0 to 255, and these lie in .* multiply images in \[0, 1\] by 255"
+        ):
+            SyntheticSet(wrong, LABELS).training_set(tiny_data)
+
+
+@pytest.mark.parametrize("change", [lambda x: x, lambda x: x.mean(0, keepdims=True).repeat(6, 0), lambda x: x / 4])
+def test_dull_and_dark_images_in_the_right_units_are_taken(tiny_data, change):
+    assert len(SyntheticSet(change(of_photographs(tiny_data)), LABELS).training_set(tiny_data)) == 6
+
+
+def test_what_a_set_was_learned_from_is_kept(tmp_path):
+    SyntheticSet(IMAGES, LABELS, SELECTION, "60-a").save(tmp_path / "s.npz")
+    assert SyntheticSet.load(tmp_path / "s.npz").train_images == "60-a"
+    assert SyntheticSet(IMAGES, LABELS, SELECTION, "60-a").digest() == SyntheticSet(IMAGES, LABELS).digest()

@@ -68,7 +68,7 @@ def test_csv_with_weights_and_labels(weighted: Path, tmp_path: Path) -> None:
     labels = load_data(DataConfig("Digits")).train.labels[INDICES].tolist()
     with output.open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["index", "weight", "label"]
+    assert rows[0] == ["index", "weight", "label", "class"]
     assert [int(row[0]) for row in rows[1:]] == list(INDICES)
     assert [row[1] for row in rows[1:]] == ["0.1", "2.0", "3.0", "0.0", "1.5"]
     assert [int(row[2]) for row in rows[1:]] == labels
