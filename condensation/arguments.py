@@ -26,6 +26,7 @@ from experiments.arguments.settings import (
     data_config,
     execution_config,
     filled,
+    idle_data,
     idle_training,
     print_notes,
     training_config,
@@ -174,8 +175,7 @@ def _idle(
     """Yield the flags that have no part in the settings, each with the reason."""
     if config.model in values.cross:
         yield "cross", f"names {config.model}, which is evaluated as --model already"
-    if not values.val:
-        yield "val_ratio", "is not used without --val"
+    yield from idle_data(values)
     yield from idle_training(values, training)
     if values.resume is not None:
         for name in kept:

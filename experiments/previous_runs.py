@@ -39,6 +39,7 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
         "dataset": config.data.dataset == settings.data.dataset,
         "data_path": config.data.dataset != "ImageFolder" or config.data.data_path == settings.data.data_path,
         "im_size": config.data.im_size == settings.data.im_size,
+        "background": config.data.background == settings.data.background,
         "val": config.data.val == settings.data.val,
         "label_noise": (config.data.label_noise, config.data.noise_matrix)
         == (settings.data.label_noise, settings.data.noise_matrix),

@@ -14,7 +14,7 @@ from utils.flags import OneOf, flag, integer, number, optional_path, path, size,
 
 OptionValue = bool | int | float | str
 
-_LATER = ("label_noise", "noise_matrix")  # settings that earlier versions did not have
+_LATER = ("label_noise", "noise_matrix", "background")  # settings that earlier versions did not have
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,13 @@ class DataConfig:
         "R|FILE",
     )
     noise_matrix: str | None = None  # digest of the file that --label_noise names
+    background: str | None = flag(
+        None,
+        "--background",
+        "colour",
+        "ImageFolder: what is seen through transparent pixels, a name or #rrggbb (default: white)",
+        "COLOUR",
+    )
     train_images: str | None = None  # fingerprints (utils.data.fingerprint) of what was found there; a record, and
     test_images: str | None = None  # no setting: they are in no digest. None in what earlier versions wrote
 

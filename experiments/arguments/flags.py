@@ -21,7 +21,7 @@ from utils.config import (
 from utils.data.label_noise import read_label_noise
 from utils.data.registry import DATASETS
 from utils.data.siamese import FAMILIES, Siamese
-from utils.errors import choose
+from utils.errors import UserError, choose
 from utils.flags import Flag, OneOf, flags_of, integer, yes_no
 from utils.training.optimizers import SCHEDULERS, optimizer_name
 
@@ -69,8 +69,20 @@ class _Augmentation(OneOf):
         return choose(self.kind, text, ("standard", "none", *self.names))
 
 
+def _colour(text: str) -> str:
+    """Read a colour to ``#rrggbb``."""
+    from PIL import ImageColor  # here, because --help need not wait for it
+
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise UserError(f"must be a colour such as white, black or #80a0ff, not {text!r}") from error
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 _READERS: Mapping[str, Callable[[str], Any]] = {  # of names that the fields' module does not know
     "augmentation": _Augmentation("augmentation", FAMILIES),
+    "colour": _colour,
     "dataset": OneOf("dataset", DATASETS),
     "label_noise": read_label_noise,
     "network": OneOf("network", nets.NETWORKS),

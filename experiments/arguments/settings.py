@@ -24,6 +24,7 @@ from utils.config import (
     Settings,
     TrainingConfig,
 )
+from utils.data.images import WHITE
 from utils.errors import UserError
 from utils.files import content_digest
 from utils.flags import flags_of
@@ -90,6 +91,7 @@ def data_config(values: Namespace) -> DataConfig:
         DataConfig,
         values,
         val_ratio=values.val_ratio if values.val else DataConfig.val_ratio,
+        background=values.background if values.dataset == "ImageFolder" and values.background != WHITE else None,
         noise_matrix=content_digest(Path(noise)) if isinstance(noise, str) else None,
     )
 
@@ -207,8 +209,7 @@ def _scheduler(values: Namespace) -> SchedulerConfig | None:
 def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tuple[str, str]]:
     """Yield the flags that have no part in the settings, each with the reason."""
     yield "backpack", "is not needed: curvature has a closed form here"
-    if not values.val:
-        yield "val_ratio", "is not used without --val"
+    yield from idle_data(values)
     if values.model in values.cross:
         yield "cross", f"names {values.model}, which is trained as --model already"
     if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
@@ -242,6 +243,14 @@ def _idle_selection(values: Namespace, selection: SelectionConfig, method: Metho
             yield flag, f"is not used: {name} trains no proxy" + (" with --features" if values.features else "")
     if values.features is not None and selection.features is None:
         yield "features", f"is not used: {name} looks at none"
+
+
+def idle_data(values: Namespace) -> Iterator[tuple[str, str]]:
+    """Yield the flags of the data that do not act, each with the reason."""
+    if not values.val:
+        yield "val_ratio", "is not used without --val"
+    if values.dataset != "ImageFolder":
+        yield "background", f"is not used by {values.dataset}, whose images are opaque"
 
 
 def idle_training(

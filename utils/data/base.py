@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.images import Images, Moments
+from utils.data.images import WHITE, Images, Moments
 from utils.errors import UserError
 
 _USUAL_SIZE = {1: 28, 3: 32}  # what small images are enlarged to, by number of channels
@@ -19,6 +19,7 @@ class Request:
     Args:
         im_size: height and width asked for, if any.
         smallest_image: height and width that the network needs.
+        background: the colour seen through the transparent pixels of image files.
 
     Raises:
         UserError: the size asked for is below what the network takes.
@@ -29,6 +30,7 @@ class Request:
     im_size: int | None
     smallest_image: int
     workers: int
+    background: str = WHITE
 
     def __post_init__(self) -> None:
         smallest = max(1, self.smallest_image)

@@ -61,10 +61,10 @@ class PassOverFiles(Dataset[Tensor | Unreadable]):
     def __getitem__(self, row: int) -> Tensor | Unreadable:
         images, path = self.images, self.images.path(int(self._index[row]))
         if self._seed is None:
-            image = read_resized(path, images.resize, images.crop)
+            image = read_resized(path, images.resize, images.crop, images.background)
         else:
             seed = derive_seed(self._seed, "augment", int(self._position[row]))
-            image = read_random_crop(path, images.crop, seed)
+            image = read_random_crop(path, images.crop, seed, images.background)
         return image if isinstance(image, Unreadable) else image.expand(images.channels, -1, -1)
 
 

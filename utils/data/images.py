@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from utils.errors import UserError, choose
 
+WHITE = "#ffffff"
 _CHUNK = 1024  # images worked on at a time, so that temporaries stay small
 
 
@@ -70,6 +71,7 @@ class FileImages:
         paths: one file an image.
         labels: int64 [n], on the CPU.
         channels: 1 (grey) or 3 (RGB).
+        background: the colour seen through transparent pixels.
     """
 
     root: Path
@@ -78,6 +80,7 @@ class FileImages:
     channels: int
     resize: int
     crop: int
+    background: str = WHITE
 
     def __post_init__(self) -> None:
         if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.paths),):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from utils.config import DataConfig
 from utils.data.base import Request, Source
-from utils.data.images import Images, MemoryImages
+from utils.data.images import WHITE, Images, MemoryImages
 from utils.data.label_noise import confusion_matrix, noisy_labels
 from utils.data.registry import DATASETS, DatasetSpec, DataSpec
 from utils.data.split import hold_out
@@ -59,7 +59,8 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
     known = DATASETS[name]
     if config.val and not 0 < config.val_ratio < 1:
         raise UserError(f"--val_ratio {config.val_ratio:g} is outside (0, 1): use a part such as 0.2")
-    request = Request(name, Path(config.data_path).expanduser(), config.im_size, smallest_image, workers)
+    root, background = Path(config.data_path).expanduser(), config.background or WHITE
+    request = Request(name, root, config.im_size, smallest_image, workers, background)
     source = known.load(request)
     train, test = _at_final_size(source.train, request), _at_final_size(source.test, request)
     wrong = None

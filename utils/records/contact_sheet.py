@@ -18,8 +18,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.config import DataConfig
+from utils.data.decode import as_seen
 from utils.data.fingerprint import Contents, check_same_images, contents
-from utils.data.images import FileImages, MemoryImages
+from utils.data.images import WHITE, FileImages, MemoryImages
 from utils.data.load import load_data
 from utils.data.loaders.class_folders import find_classes, find_images
 from utils.data.synthetic_set import SyntheticSet
@@ -41,6 +42,7 @@ class Pictures:
     images: torch.Tensor | None = None
     files: tuple[Path, ...] | None = None
     contents: Contents | None = None
+    background: str = WHITE
 
     def open(self, index: int) -> Image.Image:
         """Return one image as RGB. Raises UserError where its file cannot be read."""
@@ -50,7 +52,7 @@ class Pictures:
         path = self.file(index)
         try:
             with Image.open(path) as image:
-                return image.convert("RGB")
+                return as_seen(image, self.background).convert("RGB")
         except (OSError, ValueError, SyntaxError) as error:
             raise UserError(f"cannot read the image {path}: {error}") from error
 
@@ -74,7 +76,8 @@ def load_pictures(config: DataConfig) -> Pictures:
         listed = find_images(root, "train", names, hint)
         told = Contents.of_files(listed, names)
         check_same_images("the set", config.train_images, replace(config, train_images=told.fingerprint))
-        return Pictures(names, listed.labels.numpy(), files=tuple(listed.paths), contents=told)
+        files, background = tuple(listed.paths), config.background or WHITE
+        return Pictures(names, listed.labels.numpy(), files=files, contents=told, background=background)
     told = contents(config)[0]
     check_same_images("the set", config.train_images, replace(config, train_images=told.fingerprint))
     data = load_data(replace(config, val=False, label_noise=None))

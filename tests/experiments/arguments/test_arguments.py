@@ -27,6 +27,7 @@ TABLE = [
     ("--val", "data.val", False, "T", True),
     ("--val True --val_ratio", "data.val_ratio", 0.2, "0.25", 0.25),
     ("--label_noise", "data.label_noise", None, "0.2", 0.2),
+    ("--dataset ImageFolder --background", "data.background", None, "Black", "#000000"),
     ("--model", "model", "ResNet18", "convnet", "ConvNet"),
     ("--cross", "cross", (), "vgg16 MLP VGG16", ("VGG16", "MLP")),
     ("--selection", "selection.method", "LCMat", "uniform", "Uniform"),

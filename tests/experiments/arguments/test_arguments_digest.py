@@ -58,6 +58,7 @@ def digest_of(line: str) -> str:
     + [
         ("--val", "--val_ratio 0.3"),
         ("--label_noise 0.2", "--label_noise 0.3"),
+        ("--dataset ImageFolder", "--background black"),
         ("--scheduler StepLR", "--gamma 0.1"),
         ("--scheduler StepLR", "--step_size 3"),
         ("--dataset ImageFolder", "--data_path elsewhere"),

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_images import noise, save_folder, save_image, truncate
-from PIL import Image
+from PIL import Image, ImageColor, ImageOps
 from torchvision import transforms
 
 from utils.data import image_files as reading
@@ -54,10 +54,85 @@ def test_other_modes_become_grey_or_rgb(tmp_path: Path, mode: str, suffix: str, 
     assert torch.equal(image, by_pillow(path, read_as))
 
 
+def composed(colours: np.ndarray, alpha: np.ndarray, background: tuple[int, ...]) -> torch.Tensor:
+    """Colours [H, W, C] seen in front of a background: α · colour + (1 − α) · background, by float64."""
+    opacity = alpha[..., None] / 255
+    return torch.from_numpy((opacity * colours + (1 - opacity) * np.array(background)).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(("background", "behind"), [("white", (255, 255, 255)), ("#102030", (16, 32, 48))])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_transparency_shows_the_background(
+    tmp_path: Path, background: str, behind: tuple[int, ...], suffix: str
+) -> None:
+    path, pixels = tmp_path / f"image{suffix}", noise(6, 6, 4)
+    Image.fromarray(pixels).save(path, **({"lossless": True, "exact": True} if suffix == ".webp" else {}))
+    wanted = composed(pixels[..., :3], pixels[..., 3], behind)
+    for image in (read_native(path, background), read_resized(path, 6, 6, background)):
+        assert isinstance(image, torch.Tensor)
+        assert (image - wanted).abs().max() <= 1
+
+
+@pytest.mark.parametrize(("background", "channels"), [("white", 1), ("#404040", 1), ("red", 3)])
+def test_grey_images_with_transparency_stay_grey_on_grey(tmp_path: Path, background: str, channels: int) -> None:
+    path, pixels = tmp_path / "image.png", noise(6, 6, 2)
+    Image.fromarray(pixels).save(path)  # LA
+    image = read_native(path, background)
+    wanted = composed(pixels[..., :1].repeat(3, 2), pixels[..., 1], ImageColor.getrgb(background))
+    assert isinstance(image, torch.Tensor)
+    assert len(image) == channels
+    assert (image - wanted[:channels]).abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("P", ".png"), ("L", ".png"), ("RGB", ".png"), ("P", ".gif"), ("L", ".gif")]
+)
+def test_one_transparent_colour_shows_the_background(tmp_path: Path, mode: str, suffix: str) -> None:
+    path = tmp_path / f"image{suffix}"
+    picture = Image.new(mode, (6, 6), 0)
+    picture.paste(Image.new(mode, (3, 6), "white" if mode != "P" else 1), (3, 0))
+    if mode == "P":
+        picture.putpalette([0, 0, 0, 10, 20, 30])
+    picture.save(path, transparency=(0, 0, 0) if mode == "RGB" else 0)
+    image = read_native(path, "#00ff00")
+    assert isinstance(image, torch.Tensor)
+    seen = image.expand(3, -1, -1)
+    assert seen[:, 0, 0].tolist() == [0, 255, 0]
+    assert seen[:, 0, 5].tolist() == ([10, 20, 30] if mode == "P" else [255, 255, 255])
+
+
 def test_a_transparent_palette_is_read_without_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     Image.fromarray(noise(6, 6, 3)).convert("P").save(path, transparency=bytes(range(256)))
     assert isinstance(read_native(path), torch.Tensor)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_photographs_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    path, tags = tmp_path / f"image{suffix}", Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(noise(10, 18, 3)).save(path, exif=tags)
+    with Image.open(path) as picture:
+        upright = ImageOps.exif_transpose(picture).convert("RGB")
+    assert upright.size == ((10, 18) if 5 <= orientation <= 8 else (18, 10))
+    as_is, resized, cropped = read_native(path), read_resized(path, 9, 7), read_random_crop(path, 8, 0)
+    assert isinstance(as_is, torch.Tensor)
+    assert torch.equal(as_is, transforms.functional.pil_to_tensor(upright))
+    wanted = transforms.functional.center_crop(transforms.functional.resize(upright, 9), 7)
+    assert torch.equal(resized, transforms.functional.pil_to_tensor(wanted))  # type: ignore[arg-type]
+    upright.save(tmp_path / "upright.png")
+    assert torch.equal(cropped, read_random_crop(tmp_path / "upright.png", 8, 0))  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's own about the tags
+@pytest.mark.parametrize("tags", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\x09\0"])
+def test_damaged_tags_leave_an_image_as_it_is(tmp_path: Path, tags: bytes) -> None:
+    path = tmp_path / "image.jpg"
+    Image.fromarray(noise(9, 12, 3)).save(path, exif=tags)
+    image = read_native(path)
+    assert isinstance(image, torch.Tensor)
+    assert torch.equal(image, by_pillow(path, "RGB"))
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])

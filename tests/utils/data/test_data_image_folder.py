@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_images import save_folder, save_image, truncate, two_classes
+from made_images import noise, save_folder, save_image, truncate, two_classes
 from PIL import Image
 
 from utils.config import DataConfig
@@ -94,6 +94,110 @@ def test_linked_folders_are_followed(tmp_path: Path) -> None:
     (tmp_path / "data/train/cow").symlink_to(tmp_path / "elsewhere/cow")
     (tmp_path / "data/train/dog/more").symlink_to(tmp_path / "elsewhere/more")
     assert load(tmp_path / "data").train.labels.bincount().tolist() == [3, 2, 5]
+
+
+def left_out(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The note on what is left out of the training images; the others are all there."""
+    assert load(root).train.labels.bincount().tolist() == [3, 2]
+    [note] = capsys.readouterr().err.splitlines()
+    prefix = f"note: left out of {root / 'train'}: "
+    assert note.startswith(prefix)
+    return note.removeprefix(prefix)
+
+
+def test_nothing_is_said_where_nothing_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_classes(tmp_path)
+    (tmp_path / "train/cat/notes.txt").write_text("no image")
+    load(tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "@eaDir", "__MACOSX"])
+def test_hidden_folders_inside_a_class_are_not_counted(
+    tmp_path: Path, hidden: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_folder(two_classes(tmp_path), {f"train/cat/{hidden}/deeper": 2})
+    assert left_out(tmp_path, capsys) == f"1 × hidden folder (cat/{hidden})"
+
+
+@pytest.mark.parametrize("target", ["..", "../..", ".", "../dog", "../../test"])
+def test_a_link_to_where_other_images_are_counts_none_twice(
+    tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_classes(tmp_path)
+    (tmp_path / "train/cat/up").symlink_to(target)
+    if target == "../../test":  # of another half: its classes are no class of this one
+        save_folder(tmp_path, {"test/dog/more": 1})
+        assert load(tmp_path).train.labels.bincount().tolist() == [3 + 4, 2]
+        return
+    assert left_out(tmp_path, capsys) == "1 × folder that counts already (cat/up)"
+
+
+def test_a_folder_that_two_links_lead_to_is_entered_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_classes(tmp_path / "data")
+    save_folder(tmp_path / "elsewhere", {"sub": 1})
+    for name in ("a", "b"):
+        (tmp_path / f"data/train/cat/{name}").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/train/dog/c").symlink_to(tmp_path / "elsewhere/sub")
+    assert load(tmp_path / "data").train.labels.bincount().tolist() == [4, 2]
+    assert "2 × folder that counts already (cat/b, dog/c)" in capsys.readouterr().err
+
+
+def test_the_folders_of_a_class_come_before_links_of_another(tmp_path: Path) -> None:
+    save_folder(two_classes(tmp_path), {"train/dog/more": 2})
+    (tmp_path / "train/cat/link").symlink_to("../dog/more")
+    assert load(tmp_path).train.labels.bincount().tolist() == [3, 4]
+
+
+def test_a_class_linked_to_another_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_classes(tmp_path)
+    (tmp_path / "train/cow").symlink_to("cat")
+    assert "1 class without a training image: cow" in refusal(tmp_path)
+    assert "1 × folder that counts already (cow)" in capsys.readouterr().err
+
+
+def test_a_class_behind_a_dead_link_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_classes(tmp_path)
+    (tmp_path / "train/cow").symlink_to(tmp_path / "unplugged")
+    (tmp_path / "train/dog/itself").symlink_to("itself")
+    assert left_out(tmp_path, capsys) == "2 × link to nothing (cow, dog/itself)"
+
+
+def test_images_of_another_ending_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_classes(tmp_path)
+    for number in range(1234):
+        (tmp_path / f"train/cat/{number:04}.heic").touch()
+    said = left_out(tmp_path, capsys)
+    assert said == "1,234 × file of another ending (cat/0000.heic, cat/0001.heic, cat/0002.heic, …)"
+
+
+def test_a_class_whose_name_begins_with_a_dot_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_folder(two_classes(tmp_path), {"train/.net": 2})
+    assert left_out(tmp_path, capsys) == "1 × hidden folder (.net)"
+
+
+def test_images_outside_any_class_and_hidden_ones_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_classes(tmp_path)
+    save_image(tmp_path / "train/lost.png")
+    (tmp_path / "train/cat/._000.png").write_bytes(b"of another system")
+    said = left_out(tmp_path, capsys)
+    assert said == "1 × image outside any class (lost.png); 1 × hidden image (cat/._000.png)"
+
+
+def test_what_is_a_pipe_by_its_kind_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(two_classes(tmp_path) / "train/cat/pipe.png")
+    assert len(load(tmp_path).train) == 5
+
+
+def test_transparent_pixels_show_the_background(tmp_path: Path) -> None:
+    two_classes(tmp_path, mode="RGB")
+    clear = np.zeros((8, 8, 4), dtype=np.uint8)
+    for path in (tmp_path / "train/dog").iterdir():
+        Image.fromarray(clear).save(path)
+    assert (load(tmp_path).train.images[3:] == 255).all()  # type: ignore[union-attr]
+    blue = load(tmp_path, background="#0000ff")
+    assert blue.train.images[4, :, 2, 3].tolist() == [0, 0, 255]  # type: ignore[union-attr]
+    assert blue.fingerprint != load(tmp_path).fingerprint
 
 
 def test_im_size_resizes_to_a_square(tmp_path: Path) -> None:
@@ -230,14 +334,15 @@ def test_what_does_not_fit_in_memory_stays_in_its_files(tmp_path: Path) -> None:
 
 
 def test_it_makes_no_difference_where_the_images_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    two_classes(tmp_path, size=(14, 10))
-    held = load(tmp_path, im_size=10)
+    two_classes(tmp_path, size=(14, 10), mode="RGBA")
+    Image.fromarray(noise(14, 10, 4)).save(tmp_path / "train/dog/000.png")
+    held = load(tmp_path, im_size=10, background="#102030")
     monkeypatch.setattr(folder, "_physical_memory", lambda: 100)
-    in_files = load(tmp_path, im_size=10)
+    in_files = load(tmp_path, im_size=10, background="#102030")
     assert in_files.spec == held.spec
     for data, other in zip(_batches(held), _batches(in_files), strict=True):
         assert torch.equal(data, other)
-    assert load(tmp_path, im_size=10).fingerprint == in_files.fingerprint
+    assert load(tmp_path, im_size=10, background="#102030").fingerprint == in_files.fingerprint
     (tmp_path / "train/cat/000.png").touch()
     assert load(tmp_path, im_size=10).fingerprint != in_files.fingerprint
 

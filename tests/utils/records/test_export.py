@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -258,6 +259,19 @@ def test_an_unreadable_image_is_named(tmp_path: Path, photographs: Path, capsys:
     source = (tmp_path / "c.npz", "--dataset", "ImageFolder", "--data_path", photographs)
     assert export(*source, "--format", "contact_sheet", "--output", tmp_path / "sheet.png") == 2
     assert f"cannot read the image {photographs / 'train' / 'cat' / '0.jpg'}" in capsys.readouterr().err
+
+
+def test_contact_sheet_shows_images_upright_and_opaque(tmp_path: Path) -> None:
+    half = np.zeros((64, 64, 4), dtype=np.uint8)
+    half[:32] = 255, 0, 0, 255  # the upper half red, the lower transparent
+    tags = Image.Exif()
+    tags[0x0112] = 3  # upside down
+    Image.fromarray(half).save(tmp_path / "a.png", exif=tags)
+    source = pictures.Pictures(("a",), np.zeros(1, int), files=(tmp_path / "a.png",), background="#0000ff")
+    content = pictures.contact_sheet(source, np.zeros(1, int), title="t", picks=1, classes=1)
+    with Image.open(io.BytesIO(content)) as sheet:
+        column = [sheet.getpixel((sheet.width - 40, y)) for y in range(sheet.height)]
+    assert column.index((0, 0, 255)) < column.index((255, 0, 0))
 
 
 def test_class_names_become_folders_that_stay_apart_and_inside() -> None:

@@ -48,14 +48,16 @@ def load_image_folder(request: Request) -> Source:
     paths = train.paths + test.paths
     limit = _physical_memory() // 2
     if request.im_size is None:
-        images = read_images(paths, read_native, request.workers, limit=limit)
+        read_as_is = partial(read_native, background=request.background)
+        images = read_images(paths, read_as_is, request.workers, limit=limit)
         return _in_memory(train, test, images, class_names)
     size = request.im_size
-    read = partial(read_resized, resize=size, crop=size)
+    read = partial(read_resized, resize=size, crop=size, background=request.background)
     if len(paths) * 3 * size**2 <= limit:
         return _in_memory(train, test, read_images(paths, read, request.workers), class_names)
     measured = survey(paths, read, request.workers, measured=len(train))
-    return Source(train.left_in_files(size, size), test.left_in_files(size, size), class_names, measured)
+    train_half, test_half = (half.left_in_files(size, size, request.background) for half in (train, test))
+    return Source(train_half, test_half, class_names, measured)
 
 
 def _in_memory(train: LabelledFiles, test: LabelledFiles, images: Tensor, class_names: tuple[str, ...]) -> Source:
