@@ -21,9 +21,9 @@ from experiments.resume import resume
 from experiments.retraining import retrain, retrainings
 from utils.cli import run_main
 from utils.config import Settings
+from utils.data.fingerprint import check_made_of
 from utils.data.small_set import load_small_set
 from utils.distributed import world_from_environment
-from utils.notes import note_once
 from utils.records.cross_networks import cross_table
 from utils.records.folder import check_same_data
 from utils.records.run_folder import RunFolder
@@ -56,8 +56,7 @@ def train_on_found(settings: Settings, machine: Machine) -> list[Path]:
     for found in machine.world.on_rank_zero(selected_before, settings):
         data = as_found(found.config.data.found_at(settings.data.data_path), machine)
         check_same_data(found.path, found.config.data, data)
-        if found.config.data.train_images is None:
-            note_once(f"{found.path} does not say of which images it was made; taken to be of {data.dataset}")
+        check_made_of(found.path, found.config.data.train_images, data)
         for config in retrainings(dataclasses.replace(found.config, data=data), settings):
             with RunFolder(config, settings.execution.save_path, machine.world) as run:
                 if run.needs_coreset:

@@ -9,10 +9,9 @@ from experiments.data import as_found, data_for
 from experiments.retraining import retrain, retrainings
 from utils.config import RunConfig, SelectionConfig, Settings
 from utils.data.coreset import Coreset
-from utils.data.fingerprint import check_same_images
+from utils.data.fingerprint import check_made_of
 from utils.data.small_set import SmallSet, load_small_set
 from utils.errors import UserError
-from utils.notes import note_once
 from utils.records.run_folder import RunFolder, read_run_config
 from utils.records.summary import Timing
 from utils.training.machine import Machine
@@ -49,9 +48,7 @@ def given_set(path: Path, config: RunConfig, machine: Machine) -> tuple[RunConfi
     small_set = load_small_set(path)
     if not len(small_set):
         raise UserError(f"{path} holds no indices")
-    check_same_images(path, small_set.train_images, config.data)
-    if small_set.train_images is None:
-        note_once(f"{path} does not say of which images it was made; taken to be of {config.data.dataset}")
+    check_made_of(path, small_set.train_images, config.data)
     data = data_for(config.model, config.data, config.seed, machine)
     small_set.training_set(data)
     selection = _selection(path, small_set)

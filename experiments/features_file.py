@@ -9,12 +9,11 @@ import torch
 
 from methods.features import Features, as_labels
 from utils.config import DataConfig
-from utils.data.fingerprint import check_same_images
+from utils.data.fingerprint import check_made_of
 from utils.data.load import Data
 from utils.errors import UserError
 from utils.files import read_npz, remove_leftovers, write_npz
 from utils.lock import FileLock
-from utils.notes import note_once
 
 _NAMES = ("embeddings", "logits", "labels")
 
@@ -41,10 +40,7 @@ def load_features(path: Path, data: Data, config: DataConfig, device: torch.devi
         UserError: an array is missing, or the file does not fit the data set, or is of other images.
     """
     arrays = read_npz(path)
-    made_of = str(arrays["train_images"]) if "train_images" in arrays else None
-    check_same_images(path, made_of, config)
-    if made_of is None:
-        note_once(f"{path} does not say of which images it was made; taken to be of {data.spec.name}")
+    check_made_of(path, str(arrays["train_images"]) if "train_images" in arrays else None, config)
     missing = [name for name in _NAMES if name not in arrays]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")

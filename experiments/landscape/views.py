@@ -14,6 +14,7 @@ from experiments.landscape.arguments import Command
 from experiments.selection import Selection
 from utils.config import RunConfig, Settings
 from utils.data.coreset import Coreset
+from utils.data.fingerprint import check_made_of, identified
 from utils.data.load import Data
 from utils.data.small_set import load_small_set
 from utils.errors import UserError
@@ -133,6 +134,7 @@ def _coreset_file(path: Path, config: RunConfig, data: Data) -> Coreset:
         recorded = read_run_config(path.parent).data
         if recorded.dataset != config.data.dataset:
             raise UserError(f"{path} is a coreset of {recorded.dataset}, not of {config.data.dataset}; give --dataset")
+    check_made_of(path, coreset.train_images, identified(config.data))
     try:
         coreset.check_fits(len(data.train))
     except UserError as error:

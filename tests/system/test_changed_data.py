@@ -13,8 +13,10 @@ import pytest
 from commands import Answer, Commands
 from made_images import save_image, save_mnist, two_classes
 
+from experiments import picks
 from methods import Coreset
 from utils.cli import run_main
+from utils.errors import UserError
 from utils.records import export
 from utils.records.folder import read_sealed, write_sealed
 from utils.records.tables import load_table
@@ -269,3 +271,15 @@ def test_images_in_memory_have_the_names_of_their_classes(commands: Commands, tm
     assert origin.class_names == tuple("0123456789")
     assert origin.classes == [str(label) for label in origin.labels]
     assert origin.files is None
+
+
+def test_runs_are_not_looked_at_on_other_images(commands: Commands, photos: Path, others: Path) -> None:
+    proxy = "--dataset ImageFolder --model MLP --selection LCMat -se 1 --selection_batch 4 --fraction 0.5"
+    commands.main(f"{proxy} --data_path {photos} --epochs 1 --batch 4")
+    [run] = commands.runs()
+    answer = commands.landscape(f"{proxy} --data_path {others} --points 3 --coreset {run / 'coreset.npz'}", "new")
+    assert REFUSED in answer.error
+    replace_an_image(photos)
+    assert REFUSED in commands.landscape(f"--runs {run} --points 3", save_path="new").error
+    with pytest.raises(UserError, match=REFUSED):
+        picks.main([str(run)])

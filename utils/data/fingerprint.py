@@ -19,6 +19,7 @@ from utils.data.images import FileImages, Images
 from utils.data.loaders.class_folders import LabelledFiles
 from utils.data.registry import DATASETS
 from utils.errors import UserError, choose
+from utils.notes import note_once
 
 _CHUNK = 1024  # images hashed at a time
 _THREADS = 4  # that read files
@@ -97,6 +98,18 @@ def check_same_images(where: str | Path, made_of: str | None, now: DataConfig) -
             f"{where} was made of other images than {now.dataset} has at {now.data_path} now (training images "
             f"{made_of} then, {found} now): give the --data_path that it was made of"
         )
+
+
+def check_made_of(where: str | Path, made_of: str | None, now: DataConfig) -> None:
+    """Raise UserError as :func:`check_same_images`; say so in one line where it is not known what it was made of."""
+    check_same_images(where, made_of, now)
+    if made_of is None:
+        note_unknown_images(where, now)
+
+
+def note_unknown_images(where: str | Path, now: DataConfig) -> None:
+    """Say that something from elsewhere is taken to be of the images of ``now``."""
+    note_once(f"{where} does not say of which images it was made; taken to be of {now.dataset}")
 
 
 @functools.lru_cache(maxsize=2)

@@ -15,11 +15,11 @@ import numpy as np
 from utils.cli import Parser
 from utils.config import DataConfig, RunConfig
 from utils.data.coreset import Coreset
+from utils.data.fingerprint import note_unknown_images
 from utils.data.origin import Origin
 from utils.data.small_set import load_small_set
 from utils.errors import UserError
 from utils.files import write_atomic, write_json
-from utils.notes import note_once
 from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures, write_folder
 from utils.records.run_folder import read_run_config
 from utils.records.tables import CONTACT_SHEET
@@ -153,7 +153,7 @@ def _pictures(options: argparse.Namespace, source: Source) -> Pictures:
     if options.data_path is not None:
         data = replace(data, data_path=str(options.data_path))
     if source.train_images is None and source.config is None:
-        note_once(f"{options.source} does not say of which images it was made; taken to be of {data.dataset}")
+        note_unknown_images(options.source, data)
     pictures = load_pictures(replace(data, train_images=source.train_images))
     count = len(pictures.labels)
     if len(source.indices) and not 0 <= source.indices.min() <= source.indices.max() < count:
