@@ -43,7 +43,7 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
         "val": config.data.val == settings.data.val,
         "label_noise": (config.data.label_noise, config.data.noise_matrix)
         == (settings.data.label_noise, settings.data.noise_matrix),
-        "selection": selection.method == settings.selection.method,
+        "selection": (selection.method, selection.revision) == (settings.selection.method, settings.selection.revision),
         "fraction": config.fraction in settings.fractions,
         "seed": config.seed in settings.seeds,
         "balance": selection.balance == settings.selection.balance,

@@ -61,6 +61,8 @@ def _selection(config: RunConfig, machine: Machine) -> Selection:
         raise UserError(f"the coreset of {config.name()} was a file and is lost; give the file as --coreset again")
     if selection.method not in METHODS:
         raise UserError(f"the synthetic set of {config.name()} is lost; call the condense.py that made it again")
+    if selection.revision != METHODS[selection.method].revision:
+        raise UserError(f"{config.name()} was to be selected as an earlier version did; start it anew with main.py")
     if selection.features is None:
         execution = dataclasses.replace(machine.execution, features=None)
         machine = dataclasses.replace(machine, execution=execution)

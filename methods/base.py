@@ -97,6 +97,8 @@ class Method(ABC):
         whole: whether it keeps every sample, so that neither fraction nor balance applies.
         acts_with: options that act only where another option has a certain value, {option: (other, value)}.
         embeddings_only: whether it needs no proxy where it is given pretrained embeddings.
+        revision: counts up, from None, where the same options give other picks than before, so that runs from
+            before keep their names and are not taken for new ones.
     """
 
     source: ClassVar[str]
@@ -106,6 +108,7 @@ class Method(ABC):
     whole: ClassVar[bool] = False
     acts_with: ClassVar[Mapping[str, tuple[str, str | bool]]] = {}
     embeddings_only: ClassVar[bool] = False
+    revision: ClassVar[int | None] = None
 
     @property
     def needs(self) -> tuple[Need, ...]:

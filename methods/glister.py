@@ -28,12 +28,13 @@ _DELTA = 0.1  # stochastic greedy's failure probability
 class Glister(Method):
     """Pick argmax_i ⟨g_i, v⟩, v the mean gradient of the validation loss at a last layer that follows the picks.
 
-    After pick j the last layer moves by −η g_j, and v is taken there, exactly: logits f change by
-    −η ⟨ẑ, ẑ_j⟩ (p_j − y_j). The g_i stay those at the proxy, as in the paper's Taylor approximation. Without
-    validation samples (of the class, where the selection is balanced) the training samples take their place.
+    The last layer is one step from the proxy's, −η times the mean of the picks' gradients, and v is taken there,
+    exactly: logits f change by −η mean_j ⟨ẑ, ẑ_j⟩ (p_j − y_j). The g_i stay those at the proxy, as in the paper's
+    Taylor approximation. Without validation samples (of the class, where the selection is balanced) the training
+    samples take their place.
 
     Attributes:
-        eta: the step η (--lr).
+        eta: the step η.
         greedy: NaiveGreedy; LazyGreedy, which makes the same picks in the same way here, since two matrix
             products give every gain anew; or StochasticGreedy, the best of a random n/k · ln 10 at each pick.
             Gains rise as well as fall, so an old one bounds nothing, and ApproximateLazyGreedy is refused.
@@ -41,13 +42,14 @@ class Glister(Method):
 
     source = "Killamsetty et al., GLISTER: Generalization based Data Subset Selection, AAAI 2021, algorithm 2"
     takes_validation = True
+    revision = 2  # 1 took a step of its own for each pick, until nothing was left of the validation gradient
 
-    eta: float = flag(0.1, "--lr", number("(0, inf)"), "also Glister's step", "LR")
+    eta: float = flag(0.1, "--eta", number("(0, inf)"), "Glister: the step along the picks' mean gradient", "LR")
     greedy: str = greedy_flag()
 
     def __post_init__(self) -> None:
         if not 0 < self.eta < math.inf:
-            raise UserError(f"eta (--lr) is a finite number above 0, not {self.eta}")
+            raise UserError(f"eta is a finite number above 0, not {self.eta}")
         object.__setattr__(self, "greedy", choose("greedy of Glister", self.greedy, _GREEDIES))
 
     @property
@@ -59,7 +61,7 @@ class Glister(Method):
         """Pick the sample whose gradient step lowers the validation loss most, again and again."""
         features, held_out = self.features_of(inputs), inputs.validation
         gradients = features.gradients()
-        validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features)
+        validation = ValidationLoss(held_out if held_out is not None and len(held_out) else features, self.eta)
         with small_steps(gradients.augmented.numel()):
             return self._pursue(gradients, validation, budget, settings.seed)
 
@@ -78,7 +80,7 @@ class Glister(Method):
             picked.append(pick)
             gains.append(float(current[best]))
             available[pick] = False
-            validation.step(gradients.residuals[pick], gradients.augmented[pick], self.eta)
+            validation.step(gradients.residuals[pick], gradients.augmented[pick])
         return Coreset(np.array(picked, dtype=np.int64), gains=np.array(gains))
 
     def _candidates(self, left: np.ndarray, sample: int, random: np.random.Generator) -> np.ndarray:
@@ -89,20 +91,23 @@ class Glister(Method):
 
 
 class ValidationLoss:
-    """The mean cross-entropy of validation samples while the last layer takes gradient steps.
+    """The mean cross-entropy of validation samples at a last layer moved by −η times the mean of some gradients.
 
-    The layer itself is never built: a step changes the logits by a product of factors.
+    The layer itself is never built: a gradient changes the logits by a product of factors.
     """
 
-    def __init__(self, features: Features) -> None:
-        self.labels = features.labels
+    def __init__(self, features: Features, eta: float) -> None:
+        self.labels, self.eta = features.labels, eta
         self.augmented = augment(features.embeddings)  # [m, d + 1]
-        self.logits = features.logits.double()  # [m, C]
+        self.logits = features.logits.double()  # [m, C], at the proxy
+        self.change, self.steps = torch.zeros_like(self.logits), 0  # of the logits, by the sum of the gradients
 
     def gradient(self) -> Tensor:
         """Return the gradient at the last layer's present parameters, [C, d + 1]."""
-        return Gradients(residuals(self.logits, self.labels), self.augmented).mean()
+        moved = self.logits - self.eta / max(self.steps, 1) * self.change
+        return Gradients(residuals(moved, self.labels), self.augmented).mean()
 
-    def step(self, residual: Tensor, augmented: Tensor, eta: float) -> None:
-        """Move the last layer by −η · residual ⊗ augmented ([C] and [d + 1])."""
-        self.logits = self.logits - eta * torch.outer(self.augmented @ augmented, residual)
+    def step(self, residual: Tensor, augmented: Tensor) -> None:
+        """Take the gradient residual ⊗ augmented ([C] and [d + 1]) into the mean."""
+        self.change += torch.outer(self.augmented @ augmented, residual)
+        self.steps += 1

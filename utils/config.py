@@ -14,7 +14,7 @@ from utils.flags import OneOf, flag, integer, number, optional_path, path, size,
 
 OptionValue = bool | int | float | str
 
-_LATER = ("label_noise", "noise_matrix", "background")  # settings that earlier versions did not have
+_LATER = ("label_noise", "noise_matrix", "background", "revision")  # settings that earlier versions did not have
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ class SelectionConfig:
         "T",
         unset=None,
     )
+    revision: int | None = None  # of the method, where it picks otherwise than an earlier version did
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelectionConfig:
@@ -220,7 +221,7 @@ class RunConfig:
     def digest(self) -> str:
         """Return 8 hex digits that change with any setting."""
         values = self.settings().as_dict()
-        values["data"] = without_unset(values["data"])
+        values["data"], values["selection"] = without_unset(values["data"]), without_unset(values["selection"])
         point = (self.selection.scoring, self.selection.temperature)
         if point == ("evaluation", None):  # where all looked before it was an option: their names stay
             del values["selection"]["scoring"], values["selection"]["temperature"]

@@ -52,7 +52,7 @@ _PROXY: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the retraining's flag
 }
 
 PROXY_FLAGS = ("selection_model", "save_features", *(f"selection_{name}" for name in _PROXY))
-OPTION_FLAGS = {flag.name for method in METHODS.values() for flag in flags_of(method).values()} - {"lr"}
+OPTION_FLAGS = {flag.name for method in METHODS.values() for flag in flags_of(method).values()}
 
 WITHOUT_FIELD = (
     Flag("--train_batch -tb", integer(1), None, "images per step of retraining (default: --batch)", "N", "Retraining"),

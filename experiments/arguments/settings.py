@@ -138,7 +138,7 @@ def _acting(method: Method) -> dict[str, OptionValue]:
 def _selection(values: Namespace, name: str, method: Method, given: Collection[str]) -> SelectionConfig:
     balance, options = values.balance or method.whole, _acting(method)
     if method.need is Need.NOTHING or (method.needs == (Need.PRETRAINED,) and values.features is None):
-        return SelectionConfig(name, balance, options)
+        return SelectionConfig(name, balance, options, revision=method.revision)
     scoring = _scoring(values, method, given)
     features = None if values.features is None else content_digest(Path(values.features))
     return SelectionConfig(
@@ -150,6 +150,7 @@ def _selection(values: Namespace, name: str, method: Method, given: Collection[s
         features=features,
         scoring=scoring,
         temperature=values.temperature if scoring == "temperature" else None,
+        revision=method.revision,
     )
 
 

@@ -12,10 +12,10 @@ from utils.errors import UserError
 
 
 def literal(given, features, validation, budget, eta):
-    """One step of gradient descent a pick on a real last layer, v by automatic differentiation."""
+    """A step of η times the mean of the picks' gradients on a real last layer, v by automatic differentiation."""
     gradients = given.dense_gradients(features)  # [n, C, d + 1]
-    layer = torch.cat([given.bias[:, None], given.weight], dim=1)  # [C, d + 1]
-    picked, gains = [], []
+    proxy = torch.cat([given.bias[:, None], given.weight], dim=1)  # [C, d + 1]
+    layer, picked, gains = proxy, [], []
     for _ in range(budget):
         at = layer.clone().requires_grad_()
         loss = F.cross_entropy(validation.embeddings @ at[:, 1:].T + at[:, 0], validation.labels)
@@ -24,7 +24,7 @@ def literal(given, features, validation, budget, eta):
         gain[picked] = -torch.inf
         picked.append(int(gain.argmax()))
         gains.append(float(gain.max()))
-        layer = layer - eta * gradients[picked[-1]]
+        layer = proxy - eta * gradients[picked].mean(dim=0)
     return picked, gains
 
 
@@ -57,6 +57,15 @@ def test_fault_the_gradient_is_taken_anew_after_every_pick():
     never_updated, _ = literal(given, given.features, given.features, 10, 0.0)
     assert picked != never_updated
     assert Glister(eta=0.5).pick(inputs(given.features), 10, on_cpu()).indices.tolist() == picked
+
+
+def test_fault_steps_do_not_add_up_until_nothing_is_left_of_the_validation_gradient():
+    """Copies of one sample have one mean gradient, however many are picked, so all but the first gain the same."""
+    given = problem(n=40).features
+    copies = given.subset(torch.full((30,), 3))
+    gains = Glister(eta=0.5).pick(inputs(copies, given), 30, on_cpu()).gains
+    assert gains[1] != pytest.approx(gains[0])
+    np.testing.assert_allclose(gains[2:], gains[1])
 
 
 def test_the_step_acts():

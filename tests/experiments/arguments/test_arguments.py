@@ -53,7 +53,7 @@ TABLE = [
     ("--selection EL2N --early_epochs", "selection.options.early_epochs", 10, "3", 3),
     ("--selection DynUnc --window", "selection.options.window", 10, "4", 4),
     ("--selection Cal --pretrained", "selection.options.pretrained", False, "y", True),
-    ("--selection Glister --lr", "selection.options.eta", 0.1, "0.2", 0.2),
+    ("--selection Glister --eta", "selection.options.eta", 0.1, "0.2", 0.2),
     ("--selection_epochs -se", "selection.proxy.epochs", 40, "3", 3),
     ("--selection_batch -sb", "selection.proxy.batch", 256, "32", 32),
     ("--selection_optimizer -so", "selection.proxy.optimizer.name", "SGD", "adamw", "AdamW"),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from command_lines import read
+
+from methods import METHODS
+from utils.config import without_unset
 
 
 def digest_of(line: str) -> str:
@@ -66,6 +71,7 @@ def digest_of(line: str) -> str:
         ("--selection Submodular", "--submodular FacilityLocation"),
         ("--selection Uncertainty", "--uncertainty Margin"),
         ("--selection Cal", "--pretrained"),
+        ("--selection Glister", "--eta 0.2"),
     ],
 )
 def test_every_setting_that_can_change_the_result_changes_the_digest(base, change):
@@ -112,3 +118,16 @@ def test_every_setting_that_can_change_the_result_changes_the_digest(base, chang
 )
 def test_what_does_not_act_leaves_the_digest_alone(base, change):
     assert digest_of(base) == digest_of(f"{base} {change}")
+
+
+@pytest.mark.parametrize("name", ["GradMatch", "Glister"])
+def test_a_method_that_picks_otherwise_than_before_is_not_taken_for_a_run_from_before(name):
+    found = read(f"--selection {name}")
+    config = found.run(found.fractions[0], found.seeds[0])
+    before = replace(config, selection=replace(config.selection, revision=None))
+    assert before.digest() != config.digest()
+    assert "revision" not in without_unset(before.as_dict()["selection"])
+
+
+def test_methods_that_pick_as_ever_keep_the_names_of_their_runs():
+    assert {name for name, method in METHODS.items() if method.revision is not None} == {"GradMatch", "Glister"}

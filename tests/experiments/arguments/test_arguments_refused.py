@@ -66,7 +66,7 @@ def test_a_flag_without_a_part_is_named(line, flag, capsys):
         "",
         "--selection Submodular --kernel worst --eps 0.1",
         "--selection Submodular --submodular FacilityLocation --kernel worst --eps 0.1",
-        "--selection Glister --lr 0.1",
+        "--selection Glister --eta 0.1",
         "--selection Uniform --lr 0.2 --batch 3 --seed 4",
         "--momentum 0",
         "--val --val_ratio 0.1",

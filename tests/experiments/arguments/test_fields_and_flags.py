@@ -33,6 +33,7 @@ WITHOUT_FLAG = {
     "TrainingConfig.augment",  # --augmentation none
     "DataConfig.noise_matrix",  # the digest of the file that --label_noise names
     *("SelectionConfig.options", "SelectionConfig.proxy"),  # the fields of methods, and a second training
+    "SelectionConfig.revision",  # of the method
     "SelectionConfig.features",  # the digest of the file that --features names
     *("CondensationConfig.data", "CondensationConfig.model", "CondensationConfig.seed"),  # as in Settings
 }
