@@ -112,7 +112,7 @@ def test_a_class_without_validation_samples_stands_for_itself():
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
-    twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
+    twice = Features(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
     once, faulty = (Glister().pick(inputs(each), 8, on_cpu()).indices.tolist() for each in (given.features, twice))
     assert once == literal(given, given.features, given.features, 8, 0.1)[0]
     assert once != faulty

@@ -177,7 +177,7 @@ def test_a_class_without_validation_samples_is_matched_to_its_own_mean():
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
-    twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
+    twice = Features(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
     once, faulty = (GradMatch().pick(inputs(each), 8, on_cpu()).indices.tolist() for each in (given.features, twice))
     atoms = dense(given)
     assert once == literal(atoms, atoms.mean(axis=0), 8, ridge=1.0)[0]
