@@ -33,7 +33,7 @@ class Origin:
     @classmethod
     def of(cls, contents: Contents, indices: np.ndarray) -> Origin:
         """Return what ``indices`` (int64 [k]) stand for."""
-        files = None if contents.files is None else np.array([contents.files[index] for index in indices.tolist()])
+        files = None if contents.files is None else np.array([contents.files[i] for i in indices.tolist()], np.str_)
         return cls(contents.fingerprint, contents.class_names, contents.labels[indices], files)
 
     @property

@@ -15,12 +15,14 @@ from PIL import Image
 
 from utils.cli import run_main
 from utils.config import DataConfig
+from utils.data.coreset import Coreset
 from utils.data.images import MemoryImages
 from utils.data.load import load_data
+from utils.data.origin import Origin
 from utils.errors import UserError
 from utils.files import read_npz, write_npz
 from utils.records import contact_sheet as pictures
-from utils.records.export import main
+from utils.records.export import Source, main, write_indices
 
 INDICES = np.array([1400, 3, 12, 4, 999])
 
@@ -284,3 +286,17 @@ def test_file_of_images_in_memory_is_refused() -> None:
     source = pictures.load_pictures(DataConfig("Digits"))
     with pytest.raises(UserError, match="not single files"):
         source.file(0)
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "npz"])
+def test_names_of_files_may_be_any_bytes(tmp_path: Path, form: str) -> None:
+    name = os.fsdecode(b"train/cat/caf\xe9, old.png")  # Latin-1
+    origin = Origin("5-a", ("cat", "dog"), np.array([0]), np.array([name]))
+    write_indices(tmp_path / "c", Source(Coreset(np.array([3]), origin=origin), None), form)
+    content = (tmp_path / "c").read_bytes()
+    if form == "csv":
+        assert content == b'index,label,class,file\n3,0,cat,"train/cat/caf\xe9, old.png"\n'
+    elif form == "json":
+        assert json.loads(content)["files"] == [name]
+    else:
+        assert Coreset.load(tmp_path / "c").origin.files.tolist() == [name]  # type: ignore[union-attr]

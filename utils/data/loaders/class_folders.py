@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import sys
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from utils.data.images import WHITE, FileImages
 from utils.errors import UserError
+from utils.notes import note_once
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"))
 
@@ -148,7 +147,7 @@ class _Search:
             more = ", …" if len(names) > _NAMED else ""
             parts.append(f"{len(names):,} × {reason} ({', '.join(names[:_NAMED])}{more})")
         if parts:
-            _say_once(" ".join(f"note: left out of {self._folder}: {'; '.join(parts)}".split()))
+            note_once(" ".join(f"left out of {self._folder}: {'; '.join(parts)}".split()))
 
     def _is_elsewhere(self, path: Path, identity: tuple[int, int]) -> bool:
         """Return whether a folder below a class belongs to a class for another reason, or holds classes."""
@@ -169,11 +168,6 @@ class _Search:
             self._left_out[image].append(name)
         elif not entry.name.startswith(".") and suffix not in _KEPT_BESIDE:
             self._left_out["file of another ending"].append(name)
-
-
-@functools.cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
