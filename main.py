@@ -49,8 +49,7 @@ def select_and_train(settings: Settings, machine: Machine) -> list[Path]:
         for fraction in settings.fractions:
             for config in retrainings(settings.run(fraction, seed), settings):
                 with RunFolder(config, settings.execution.save_path, machine.world) as run:
-                    if run.needs_coreset:
-                        run.keep(selection.coreset(fraction), selection.timing())
+                    selection.keep(run, fraction)
                     folders.append(retrain(run, machine))
     return folders
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from methods.features import Features, as_labels
 from utils.config import DataConfig
@@ -49,14 +50,29 @@ def load_features(path: Path, data: Data, config: DataConfig, device: torch.devi
         indices = as_labels(arrays["indices"]) if "indices" in arrays else torch.arange(len(features))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    chosen = features.subset(rows_of_pool(path, indices, len(features), features.labels, data))
+    return Features(chosen.embeddings.to(device), chosen.logits.to(device), chosen.labels.to(device))
+
+
+def rows_of_pool(path: Path, indices: Tensor, n: int, labels: Tensor | None, data: Data) -> Tensor:
+    """Return which row of a file each image of ``data.pool`` has, int64 [m].
+
+    Args:
+        path: the file, for errors.
+        indices: int64, of the rows' images in ``data.train``.
+        n: how many rows there are.
+        labels: int64 [n], or None where the file has none.
+
+    Raises:
+        UserError: the rows are not those of this data.
+    """
     where = torch.full((len(data.train),), -1)
-    if len(indices) != len(features) or (len(indices) and int(indices.max()) >= len(where)):
-        raise UserError(f"{path} has {len(features)} samples, the training set of {data.spec.name} {len(where)}")
-    where[indices] = torch.arange(len(features))
+    if len(indices) != n or (n and int(indices.max()) >= len(where)):
+        raise UserError(f"{path} has {n} samples, the training set of {data.spec.name} {len(where)}")
+    where[indices] = torch.arange(n)
     rows = where[data.pool]  # [m]
     if bool((rows < 0).any()):
         raise UserError(f"{path} leaves out {int((rows < 0).sum())} of the {len(rows)} images to select from")
-    if not torch.equal(features.labels[rows], data.train.labels[data.pool]):
+    if labels is not None and not torch.equal(labels[rows], data.train.labels[data.pool]):
         raise UserError(f"{path} has other labels than {data.spec.name}: it is of other data, or in another order")
-    chosen = features.subset(rows)
-    return Features(chosen.embeddings.to(device), chosen.logits.to(device), chosen.labels.to(device))
+    return rows

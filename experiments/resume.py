@@ -40,8 +40,7 @@ def resume(settings: Settings, machine: Machine) -> Path:
     )
     with RunFolder(config, folder.parent, machine.world) as run:
         if run.needs_coreset:
-            selection = _selection(config, machine)
-            run.keep(selection.coreset(config.fraction), selection.timing())
+            _selection(config, machine).keep(run, config.fraction)
         return retrain(run, machine)
 
 
@@ -56,16 +55,23 @@ def _recorded(path: Path, folder: Path) -> RunConfig:
 
 def _selection(config: RunConfig, machine: Machine) -> Selection:
     """Return the selection as the run would have made it."""
-    selection, features = config.selection, machine.execution.features
+    selection, execution = config.selection, machine.execution
     if CONTENT in selection.options:
         raise UserError(f"the coreset of {config.name()} was a file and is lost; give the file as --coreset again")
     if selection.method not in METHODS:
         raise UserError(f"the synthetic set of {config.name()} is lost; call the condense.py that made it again")
     if selection.revision != METHODS[selection.method].revision:
         raise UserError(f"{config.name()} was to be selected as an earlier version did; start it anew with main.py")
-    if selection.features is None:
-        execution = dataclasses.replace(machine.execution, features=None)
-        machine = dataclasses.replace(machine, execution=execution)
-    elif features is None or content_digest(Path(features)) != selection.features:
-        raise UserError(f"{config.name()} was selected by other --features; give the same file again")
-    return Selection(config, [config.fraction], machine)
+    execution = dataclasses.replace(
+        execution,
+        features=_same_file("features", selection.features, execution.features, config),
+        scores=_same_file("scores", selection.scores, execution.scores, config),
+    )
+    return Selection(config, [config.fraction], dataclasses.replace(machine, execution=execution))
+
+
+def _same_file(flag: str, recorded: str | None, given: str | None, config: RunConfig) -> str | None:
+    """Return the file that the run was selected by, or None. Raises UserError where another one or none is given."""
+    if recorded is not None and (given is None or content_digest(Path(given)) != recorded):
+        raise UserError(f"{config.name()} was selected by other --{flag}; give the same file again")
+    return None if recorded is None else given

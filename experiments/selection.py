@@ -10,16 +10,21 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from experiments.data import data_for
 from experiments.features_by_class import features_by_class, has_batch_statistics
 from experiments.features_file import load_features, save_features
 from experiments.proxy import Proxy, ProxyConfig, train_proxy
-from experiments.selection_inputs import gather
-from methods import make_method
+from experiments.scores_file import GivenScores, load_scores, trace_scores
+from experiments.selection_inputs import compute_scores, gather
+from methods import SCORES, make_method
+from methods.base import Need
 from methods.deepfool import perturbations
 from methods.features import Features
+from methods.prune import Prune
+from methods.score_method import ScoreMethod, TraceMethod
 from methods.scoring import at_temperature, auto_temperature
 from methods.select import budgets_for, select_fractions
 from nets.pretrained import pretrained_embeddings
@@ -30,6 +35,7 @@ from utils.data.images import Images
 from utils.data.load import Data
 from utils.device import finish_queued_work
 from utils.errors import UserError
+from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
 from utils.training.evaluation import TEST_BATCH, embed_and_classify
 from utils.training.machine import Machine
@@ -54,6 +60,7 @@ class Selection:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.images_seen: defaultdict[str, int] = defaultdict(int)
         self.temperature: float | None = None  # once it was found
+        self._known: dict[str, Tensor] = {}  # scores of the pool by name, once they were asked for
 
     def coreset(self, fraction: float) -> Coreset:
         """Return the coreset of one of the fractions of ``data.pool``; its indices are into ``data.train``.
@@ -79,16 +86,15 @@ class Selection:
         method = make_method(self.config.method, **self.config.options)
         labels = self.data.train.labels[self.data.pool]
         for fraction in self.fractions:
-            budgets_for(labels, fraction, self.config.balance)
+            budgets_for(labels, fraction, self.config.balance, self._prune)
         held_out = self.data.held_out
         inputs = gather(
             method,
             labels.to(self.machine.device),
             features=self.pool_features,
             validation=(lambda: self._heated(self._features(self.proxy, held_out))) if len(held_out) else None,
-            trace=self._trace,
-            repeats=self._repeats,
-            perturbations=lambda: self._of_each(self._perturbations, self.data.pool)[0],
+            scores=self._scores,
+            difficulty=self._difficulty if self._prune or Need.DIFFICULTY in method.needs else None,
             pretrained=self._pretrained,
         )
         with self._timed("selection"):
@@ -99,10 +105,34 @@ class Selection:
                 balance=self.config.balance,
                 seed=self.run.seed,
                 memory_budget=self.execution.memory_budget,
+                prune=self._prune,
                 world=self.machine.world,
             )
         pool = self.data.pool.numpy()
         return {fraction: coreset.mapped(pool) for fraction, coreset in coresets.items()}
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Return the scores that the selection looked at, float64 [m] by name, with ``indices`` and ``labels``.
+
+        With the trace of a proxy these are all that it gives. Empty where the selection looked at none, unless
+        --save_scores asks for those of the proxy.
+        """
+        if self.execution.save_scores and self.config.proxy is not None:
+            self._known.update({**trace_scores(self._trace()), **self._known})
+        if not self._known:
+            return {}
+        pool = self.data.pool
+        where = {"indices": pool.numpy(), "labels": self.data.train.labels[pool].numpy()}
+        return {**where, **{name: values.cpu().numpy() for name, values in self._known.items()}}
+
+    def keep(self, run: RunFolder, fraction: float) -> None:
+        """Give a run its coreset where it has none yet, and the scores of the selection."""
+        if run.needs_coreset:
+            coreset = self.coreset(fraction)
+            run.keep_scores(self.scores())
+            run.keep(coreset, self.timing())
+        elif self.execution.save_scores and run.needs_scores:
+            run.keep_scores(self.scores())
 
     def timing(self) -> Timing:
         """Return what the phases so far took, and the images that they saw a second."""
@@ -131,6 +161,39 @@ class Selection:
         self.seconds["proxy"] += proxy.result.seconds
         self.images_seen["proxy"] += config.training.epochs * len(self.data.pool)
         return proxy, trace
+
+    @property
+    def _prune(self) -> Prune | None:
+        return None if self.config.prune is None else Prune.read(self.config.prune)
+
+    @cached_property
+    def _given(self) -> GivenScores | None:
+        """The scores of a file that stand in for those of a proxy."""
+        if self.config.scores is None or self.execution.scores is None:
+            return None
+        return load_scores(Path(self.execution.scores), self.data)
+
+    def _scores(self, method: ScoreMethod) -> Tensor:
+        """Return the scores of the pool by ``method``: from the file given, else from what the method needs."""
+        if self._given is not None:
+            scores = self._given.score(method)
+        else:
+            perturbations = partial(self._of_each, self._perturbations, self.data.pool)
+            scores = compute_scores(
+                method, trace=self._trace, repeats=self._repeats, perturbations=lambda: perturbations()[0]
+            )
+            if isinstance(method, TraceMethod):
+                self._known.update(trace_scores(self._trace()))
+        self._known[type(method).__name__] = scores
+        return scores
+
+    def _difficulty(self) -> Tensor:
+        """Return how hard each image of the pool is."""
+        if self._given is not None:
+            self._known.update(self._given.columns)
+            return self._given.difficulty(self.config.score)
+        method = SCORES[str(self.config.score)]()
+        return method.difficulty(self._scores(method))
 
     def _trace(self) -> TrainingTrace:
         """Return the trace of the proxy's training; of no training (-se 0), one look at the network."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from methods.base import Method, Need, SelectionInputs
 from methods.features import Features, as_scores
 from methods.grand import mean_gradient_norms
-from methods.score_method import TraceMethod
+from methods.score_method import ScoreMethod, TraceMethod
 from utils.training.training_trace import TrainingTrace
 
 
@@ -18,9 +18,8 @@ def gather(
     labels: Tensor,
     *,
     features: Callable[[], Features],
-    trace: Callable[[], TrainingTrace],
-    repeats: Callable[[], Iterable[Features]],
-    perturbations: Callable[[], Tensor],
+    scores: Callable[[ScoreMethod], Tensor],
+    difficulty: Callable[[], Tensor] | None = None,
     pretrained: Callable[[], Tensor] | None = None,
     validation: Callable[[], Features] | None = None,
 ) -> SelectionInputs:
@@ -29,23 +28,40 @@ def gather(
     Args:
         labels: int64 [n].
         features: of the n samples by the proxy.
-        trace: of the proxy's training.
-        repeats: features of the n samples by independently seeded networks, for GraNd.
-        perturbations: what ``methods.deepfool.perturbations`` gives, [n].
+        scores: takes a method that ranks by scores to them, [n].
+        difficulty: how hard each sample is, [n]; None where nothing asks for it.
         pretrained: what ``nets.pretrained.pretrained_embeddings`` gives, [n, d].
         validation: features of held-out samples; None where there are none.
     """
-    scores = None
-    if isinstance(method, TraceMethod):
-        scores = method.score(trace())
-    elif method.need is Need.REPEATS:
-        scores = mean_gradient_norms(repeats())
-    elif method.need is Need.PIXELS:
-        scores = perturbations()
+
+    def checked(values: Tensor) -> Tensor:
+        return as_scores(values, len(labels)).to(labels.device)
+
     return SelectionInputs(
         labels,
         features() if Need.FEATURES in method.needs else None,
         validation() if validation is not None and method.takes_validation else None,
-        None if scores is None else as_scores(scores, len(labels)).to(labels.device),
+        checked(scores(method)) if isinstance(method, ScoreMethod) else None,
         pretrained() if pretrained is not None and Need.PRETRAINED in method.needs else None,
+        None if difficulty is None else checked(difficulty()),
     )
+
+
+def compute_scores(
+    method: ScoreMethod,
+    *,
+    trace: Callable[[], TrainingTrace],
+    repeats: Callable[[], Iterable[Features]],
+    perturbations: Callable[[], Tensor],
+) -> Tensor:
+    """Return the scores of ``method``, float64 [n]; of the callables, only the one is called that they come from.
+
+    Args:
+        method: what is scored by.
+        trace: of the proxy's training.
+        repeats: features of the n samples by independently seeded networks, for GraNd.
+        perturbations: what ``methods.deepfool.perturbations`` gives, [n].
+    """
+    if isinstance(method, TraceMethod):
+        return method.score(trace())
+    return mean_gradient_norms(repeats()) if method.need is Need.REPEATS else perturbations()

@@ -11,9 +11,11 @@ from methods.adacore import AdaCore
 from methods.aum import AUM
 from methods.base import Method, SelectionInputs
 from methods.cal import Cal
+from methods.ccs import CCS
 from methods.confidence import Confidence
 from methods.contextualdiversity import ContextualDiversity
 from methods.craig import Craig
+from methods.d2 import D2
 from methods.deepfool import DeepFool
 from methods.dynunc import DynUnc
 from methods.el2n import EL2N
@@ -28,6 +30,10 @@ from methods.kcentergreedy import KCenterGreedy
 from methods.lcmat import LCMat
 from methods.lcmatgc import LCMatGC
 from methods.loss import Loss
+from methods.moderate import Moderate
+from methods.prototypicality import Prototypicality
+from methods.prune import Prune
+from methods.score_method import ScoreMethod
 from methods.scoring import at_temperature, auto_temperature
 from methods.select import select
 from methods.submodular import Submodular
@@ -36,7 +42,7 @@ from methods.uniform import Uniform
 from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 
-__all__ = ["METHODS", "Coreset", "make_method", "select_coreset"]
+__all__ = ["METHODS", "SCORES", "Coreset", "make_method", "select_coreset"]
 
 METHODS: dict[str, type[Method]] = {
     "Uniform": Uniform,
@@ -51,9 +57,13 @@ METHODS: dict[str, type[Method]] = {
     "Herding": Herding,
     "kCenterGreedy": KCenterGreedy,
     "ContextualDiversity": ContextualDiversity,
+    "Moderate": Moderate,
+    "D2": D2,
+    "Prototypicality": Prototypicality,
     "Cal": Cal,
     "Uncertainty": Uncertainty,
     "Forgetting": Forgetting,
+    "CCS": CCS,
     "EL2N": EL2N,
     "AUM": AUM,
     "Loss": Loss,
@@ -61,6 +71,10 @@ METHODS: dict[str, type[Method]] = {
     "DynUnc": DynUnc,
     "GraNd": GraNd,
     "DeepFool": DeepFool,
+}
+
+SCORES: dict[str, type[ScoreMethod]] = {  # that say how hard a sample is
+    name: method for name, method in METHODS.items() if issubclass(method, ScoreMethod)
 }
 
 _KINDS: dict[type, tuple[type, str]] = {
@@ -101,6 +115,7 @@ def select_coreset(
     memory_budget: int | None = None,
     validation: tuple[Any, Any, Any] | None = None,
     scores: Any = None,
+    prune: str | None = None,
     temperature: float | str = 1.0,
     **options: Any,
 ) -> Coreset:
@@ -117,7 +132,9 @@ def select_coreset(
         seed: of the method's random choices.
         memory_budget: bytes the selection may take beyond its inputs; None: half of what is free.
         validation: (embeddings, logits, labels) of held-out samples, for methods that take them.
-        scores: floating [n], for methods that rank by what only a training can tell (Forgetting, AUM, GraNd, …).
+        scores: floating [n], for methods that rank by what only a training can tell: those of Forgetting, AUM, GraNd, …
+            as they are defined. CCS, D2 and ``prune`` take any scores, higher for harder samples.
+        prune: ``hardest:0.2`` or ``easiest:0.2``: leave that share out first, by ``scores``.
         temperature: divides the logits, or ``auto``, which main.py takes for LCMat: the point at which the loss is
             looked at (methods/scoring.py). A proxy that is sure of most samples misleads at 1.
         **options: the method's own, named like its flags: eps, num_dims, greedy, submodular, kernel, …
@@ -141,8 +158,20 @@ def select_coreset(
         held_out = None if held_out is None else at_temperature(held_out, at)
     y = as_labels(labels) if features is None else features.labels
     ranked_by = None if scores is None else as_scores(scores, len(y))
-    inputs = SelectionInputs(y, features, held_out, ranked_by)
-    return select(chosen, inputs, fraction, balance=balance, seed=seed, memory_budget=memory_budget)
+    difficulty = (
+        chosen.difficulty(ranked_by) if isinstance(chosen, ScoreMethod) and ranked_by is not None else ranked_by
+    )
+    inputs = SelectionInputs(y, features, held_out, ranked_by, difficulty=difficulty)
+    pruned = None if prune is None else _prune(prune)
+    return select(chosen, inputs, fraction, balance=balance, seed=seed, memory_budget=memory_budget, prune=pruned)
+
+
+def _prune(text: Any) -> Prune:
+    """Return what prunes. Raises UserError where it is none."""
+    try:
+        return Prune.read(str(text))
+    except UserError as error:
+        raise UserError(f"prune: {error}") from error
 
 
 def _number(name: str, value: Any) -> float:

@@ -28,8 +28,14 @@ class Need(Enum):
     FEATURES = "embeddings and logits"
     TRACE = "a training trace (what the proxy's training said of each sample)"
     REPEATS = "the gradient norms of several independently trained networks"
+    DIFFICULTY = "scores of how hard each sample is"
     PIXELS = "pixels and a network (adversarial perturbations)"
     PRETRAINED = "the embeddings of an ImageNet network"
+
+
+RANKING = frozenset(
+    {Need.TRACE, Need.REPEATS, Need.PIXELS, Need.DIFFICULTY}
+)  # what scores from a file can stand in for
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +48,7 @@ class SelectionInputs:
         validation: of held-out samples (--val), or None.
         scores: float [n], computed from a training trace, repeats or pixels as the method defines them, or None.
         pretrained: floating [n, d], embeddings by an ImageNet network, or None.
+        difficulty: float [n], how hard each sample is, higher for harder ones, or None.
     """
 
     labels: Tensor
@@ -49,6 +56,7 @@ class SelectionInputs:
     validation: Features | None = None
     scores: Tensor | None = None
     pretrained: Tensor | None = None
+    difficulty: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,6 +72,7 @@ class SelectionInputs:
             held_out,
             None if self.scores is None else self.scores[indices],
             None if self.pretrained is None else self.pretrained[indices],
+            None if self.difficulty is None else self.difficulty[indices],
         )
 
 
@@ -155,6 +164,15 @@ class Method(ABC):
                 f"run main.py --selection {type(self).__name__}, or pass scores="
             )
         return inputs.scores
+
+    def difficulty_of(self, inputs: SelectionInputs) -> Tensor:
+        """Return how hard each sample is, float [n], or raise a UserError that says what is missing."""
+        if inputs.difficulty is None:
+            raise UserError(
+                f"{type(self).__name__} needs {Need.DIFFICULTY.value}, which a library call cannot compute: "
+                f"run main.py --selection {type(self).__name__}, or pass scores="
+            )
+        return inputs.difficulty
 
 
 def highest(scores: Tensor, budget: int) -> Coreset:

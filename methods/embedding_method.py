@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from methods.base import Method, Need, SelectionInputs
@@ -19,7 +21,7 @@ class EmbeddingMethod(Method):
         pretrained: measure by the embeddings of torchvision's ResNet18, trained on ImageNet (needs pixels).
     """
 
-    pretrained: bool = switch("--pretrained", "kCenterGreedy, Cal: measure by an ImageNet network instead of the proxy")
+    pretrained: bool = switch("--pretrained", "measure embeddings by an ImageNet network instead of the proxy")
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -38,3 +40,34 @@ class EmbeddingMethod(Method):
                 f"{type(self).__name__} --pretrained true, or pass those embeddings as embeddings="
             )
         return inputs.pretrained
+
+
+def directions(embeddings: Tensor) -> Tensor:
+    """Return z / ‖z‖₂ of ``embeddings`` [n, d], float64 [n, d]; a zero one stays zero."""
+    z = embeddings.double()
+    largest = z.abs().amax(dim=1, keepdim=True)  # [n, 1], so that no square overflows
+    return F.normalize(z / torch.where(largest > 0, largest, 1.0), dim=1)
+
+
+def class_means(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of each class that is present, float64 [classes, d], and the place of each sample's, int64 [n].
+
+    Args:
+        z: float64 [n, d].
+        labels: int64 [n].
+    """
+    classes, own = labels.to(z.device).unique(return_inverse=True)
+    return group_means(z, own, z.new_zeros(len(classes), z.shape[1])), own
+
+
+def group_means(z: Tensor, group: Tensor, otherwise: Tensor) -> Tensor:
+    """Return the mean of each group, float64 [groups, d], and that of ``otherwise`` for an empty one.
+
+    Args:
+        z: float64 [n, d].
+        group: int64 [n], in [0, groups).
+        otherwise: float64 [groups, d].
+    """
+    counts = group.bincount(minlength=len(otherwise))[:, None]  # [groups, 1]
+    sums = torch.zeros_like(otherwise).index_add_(0, group, z)
+    return torch.where(counts > 0, sums / counts.clamp(min=1), otherwise)

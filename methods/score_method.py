@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
 from methods.base import Method, Need, PickSettings, SelectionInputs, highest
@@ -43,3 +44,17 @@ class TraceMethod(ScoreMethod):
     @abstractmethod
     def score(self, trace: TrainingTrace) -> Tensor:
         """Return the score of each sample, float64 [n], from a trace of at least one epoch."""
+
+
+def scaled(difficulty: Tensor) -> Tensor:
+    """Return difficulties from 0 to 1, float64 [n], all 0 where they are equal.
+
+    One that is infinite counts as the most extreme finite one and one more in its direction, as a forgetting event is.
+    """
+    values = difficulty.double()
+    finite = values[values.isfinite()]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    values = values.clamp(low - 1, high + 1) if bool(values.isinf().any()) else values
+    values = values / values.abs().max().clamp_min(1.0)  # so that no difference overflows
+    above = values - values.min()
+    return above / above.max().clamp_min(torch.finfo(above.dtype).tiny)

@@ -14,7 +14,10 @@ from utils.flags import OneOf, flag, integer, number, optional_path, path, size,
 
 OptionValue = bool | int | float | str
 
-_LATER = ("label_noise", "noise_matrix", "background", "revision")  # settings that earlier versions did not have
+_LATER = (  # settings that earlier versions did not have
+    *("label_noise", "noise_matrix", "background", "revision"),
+    *("prune", "score", "scores"),
+)
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,22 @@ class SelectionConfig:
     )
     revision: int | None = None  # of the method, where it picks otherwise than an earlier version did
 
+    prune: str | None = flag(
+        None,
+        "--prune",
+        "prune",
+        "leave the hardest, or easiest, share of the images out before any method selects, such as hardest:0.2",
+        "END:R",
+    )
+    score: str | None = flag(  # None: not needed, or the only column of the --scores file
+        "AUM",
+        "--score",
+        "score",
+        "what says how hard an image is, for --prune, CCS and D2: {names}, or a column of --scores",
+        unset=None,
+    )
+    scores: str | None = None  # digest of the --scores file that stood in for a proxy's
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelectionConfig:
         """Return what ``dataclasses.asdict`` gave, read back from JSON. Raises TypeError, ValueError or KeyError."""
@@ -259,6 +278,17 @@ class ExecutionConfig:
         "select by these embeddings, logits and labels, saved by --save_features or made elsewhere; no proxy",
         "FILE.npz",
         group="Selection",
+    )
+    scores: str | None = flag(
+        None,
+        "--scores",
+        optional_path,
+        "take scores of difficulty from this file (npz or csv), made by utils.export or elsewhere, instead of a proxy",
+        "FILE",
+        group="Selection",
+    )
+    save_scores: bool = switch(
+        "--save_scores", "keep the scores of the proxy's training with the run, whatever it selects by"
     )
     save_features: bool = switch(
         "--save_features", "keep the proxy's embeddings and logits, to select again without it"

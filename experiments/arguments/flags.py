@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import nets
-from methods import METHODS
+from methods import METHODS, SCORES
+from methods.prune import Prune
 from methods.scoring import SCORINGS, read_temperature
 from utils.config import (
     DataConfig,
@@ -51,7 +52,7 @@ _PROXY: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the retraining's flag
     "test_fraction": ("-stf", {}),
 }
 
-PROXY_FLAGS = ("selection_model", "save_features", *(f"selection_{name}" for name in _PROXY))
+PROXY_FLAGS = ("selection_model", "save_features", "save_scores", *(f"selection_{name}" for name in _PROXY))
 OPTION_FLAGS = {flag.name for method in METHODS.values() for flag in flags_of(method).values()}
 
 WITHOUT_FIELD = (
@@ -80,6 +81,13 @@ def _colour(text: str) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
+class _ScoreName(OneOf):
+    """A reader of a score's name in any case, or of a column's as it is."""
+
+    def __call__(self, text: str) -> str:
+        return next((name for name in self.names if name.casefold() == text.casefold()), text)
+
+
 _READERS: Mapping[str, Callable[[str], Any]] = {  # of names that the fields' module does not know
     "augmentation": _Augmentation("augmentation", FAMILIES),
     "colour": _colour,
@@ -87,7 +95,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = {  # of names that the fields' mo
     "label_noise": read_label_noise,
     "network": OneOf("network", nets.NETWORKS),
     "optimizer": optimizer_name,
+    "prune": lambda text: str(Prune.read(text)),
     "scheduler": OneOf("scheduler", (*SCHEDULERS, "none")),
+    "score": _ScoreName("score", SCORES),
     "scoring": OneOf("scoring", SCORINGS),
     "selection": OneOf("selection", METHODS),
     "temperature": read_temperature,

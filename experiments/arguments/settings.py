@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +13,8 @@ import torch
 
 from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, selecting
 from experiments.arguments.parser import read_flags
-from methods import METHODS
-from methods.base import Method, Need
+from methods import METHODS, SCORES
+from methods.base import RANKING, Method, Need
 from utils.config import (
     DataConfig,
     ExecutionConfig,
@@ -25,7 +26,7 @@ from utils.config import (
     TrainingConfig,
 )
 from utils.data.images import WHITE
-from utils.errors import UserError
+from utils.errors import UserError, choose
 from utils.files import content_digest
 from utils.flags import flags_of
 from utils.training.optimizers import optimizer_options, scheduler_options
@@ -136,22 +137,50 @@ def _acting(method: Method) -> dict[str, OptionValue]:
 
 
 def _selection(values: Namespace, name: str, method: Method, given: Collection[str]) -> SelectionConfig:
-    balance, options = values.balance or method.whole, _acting(method)
-    if method.need is Need.NOTHING or (method.needs == (Need.PRETRAINED,) and values.features is None):
-        return SelectionConfig(name, balance, options, revision=method.revision)
+    needs, (score, scores) = _needs(values, method), _score(values, method, given)
+    prune = values.prune if _is_pruned(values, method) else None
+    base = SelectionConfig(
+        name,
+        values.balance or method.whole,
+        _acting(method),
+        revision=method.revision,
+        prune=prune,
+        score=score,
+        scores=scores,
+    )
+    if not needs or (needs == {Need.PRETRAINED} and values.features is None):
+        return base
     scoring = _scoring(values, method, given)
     features = None if values.features is None else content_digest(Path(values.features))
-    return SelectionConfig(
-        name,
-        balance,
-        options,
+    return replace(
+        base,
         model=values.selection_model or values.model if features is None else None,
         proxy=_proxy(values) if features is None else None,
         features=features,
         scoring=scoring,
         temperature=values.temperature if scoring == "temperature" else None,
-        revision=method.revision,
     )
+
+
+def _needs(values: Namespace, method: Method) -> set[Need]:
+    """Return what must be computed for the method, and for pruning; not what the --scores file says."""
+    needs = {*method.needs, *((Need.DIFFICULTY,) if _is_pruned(values, method) else ())}
+    return needs - {Need.NOTHING} - (RANKING if values.scores is not None else set())
+
+
+def _is_pruned(values: Namespace, method: Method) -> bool:
+    return values.prune is not None and not method.whole
+
+
+def _score(values: Namespace, method: Method, given: Collection[str]) -> tuple[str | None, str | None]:
+    """Return the score that says which images are hard, and the digest of the file that scores come from."""
+    by_difficulty = _is_pruned(values, method) or Need.DIFFICULTY in method.needs
+    ranks = by_difficulty or bool(RANKING & set(method.needs))
+    scores = content_digest(Path(values.scores)) if ranks and values.scores is not None else None
+    named = by_difficulty and (scores is None or "score" in given)
+    if named and scores is None:
+        choose("score", values.score, SCORES)
+    return values.score if named else None, scores
 
 
 def _scoring(values: Namespace, method: Method, given: Collection[str]) -> str:
@@ -216,7 +245,8 @@ def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tup
     if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
         yield "batch", "is not used: every batch size that it stands for is given or not needed"
     if settings.coresets:
-        for name in ("balance", "scoring", "temperature", *sorted(OPTION_FLAGS), *PROXY_FLAGS):
+        chosen = ("balance", "scoring", "temperature", "prune", "score", "scores")
+        for name in (*chosen, *sorted(OPTION_FLAGS), *PROXY_FLAGS):
             yield name, "is not used with --coreset, which is selected already"
     else:
         yield from _idle_selection(values, settings.selection, method)
@@ -228,6 +258,7 @@ def _idle_selection(values: Namespace, selection: SelectionConfig, method: Metho
     if method.whole:
         yield "fraction", f"is not used by {name}, which keeps every image"
         yield "balance", f"is not used by {name}, which keeps every image"
+        yield "prune", f"is not used by {name}, which keeps every image"
     asked = filled(METHODS[values.selection], values)
     acting = {flags_of(each)[option].name for each in (asked, method) for option in _acting(each)}
     beside = {own[option].name: own[other].name for option, (other, _) in method.acts_with.items()}
@@ -239,6 +270,10 @@ def _idle_selection(values: Namespace, selection: SelectionConfig, method: Metho
         yield "temperature", f"is not used by {name}"
     elif selection.scoring != "temperature":
         yield "temperature", f"is not used with --scoring {selection.scoring}"
+    if not (selection.prune or Need.DIFFICULTY in method.needs):
+        yield "score", f"is not used by {name} without --prune"
+    if values.scores is not None and selection.scores is None:
+        yield "scores", f"is not used: {name} ranks by none"
     if selection.proxy is None:
         for flag in PROXY_FLAGS:
             yield flag, f"is not used: {name} trains no proxy" + (" with --features" if values.features else "")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from method_problems import problem
 
-from experiments.selection_inputs import gather
+from experiments.selection_inputs import compute_scores, gather
 from methods import METHODS, make_method
 from methods.base import Need
 from methods.grand import mean_gradient_norms
@@ -25,13 +25,21 @@ def gathered(name, **options):
 
         return compute
 
+    def scores(method):
+        return compute_scores(
+            method,
+            trace=source("trace", TRACE),
+            repeats=source("repeats", [FEATURES, FEATURES]),
+            perturbations=source("perturbations", torch.ones(12)),
+        )
+
+    method = make_method(name, **options)
     inputs = gather(
-        make_method(name, **options),
+        method,
         FEATURES.labels,
         features=source("features", FEATURES),
-        trace=source("trace", TRACE),
-        repeats=source("repeats", [FEATURES, FEATURES]),
-        perturbations=source("perturbations", torch.ones(12)),
+        scores=scores,
+        difficulty=source("difficulty", torch.arange(12.0)) if Need.DIFFICULTY in method.needs else None,
         pretrained=source("pretrained", torch.zeros(12, 2)),
         validation=source("validation", HELD_OUT),
     )
@@ -49,6 +57,9 @@ def gathered(name, **options):
         *((name, {}, ["trace"]) for name in ("Forgetting", "EL2N", "AUM", "Loss", "Confidence", "DynUnc")),
         ("GraNd", {}, ["repeats"]),
         ("DeepFool", {}, ["perturbations"]),
+        ("CCS", {}, ["difficulty"]),
+        ("D2", {}, ["difficulty", "features"]),
+        ("D2", {"pretrained": True}, ["difficulty", "pretrained"]),
         ("kCenterGreedy", {"pretrained": True}, ["pretrained"]),
         ("Cal", {"pretrained": True}, ["features", "pretrained"]),
     ],
@@ -59,6 +70,7 @@ def test_only_what_a_method_needs_is_computed(name, options, expected):
     assert (inputs.features is not None) == ("features" in expected)
     assert (inputs.validation is not None) == ("validation" in expected)
     assert (inputs.pretrained is not None) == ("pretrained" in expected)
+    assert (inputs.difficulty is not None) == ("difficulty" in expected)
     assert (inputs.scores is not None) == bool({"trace", "repeats", "perturbations"} & set(expected))
 
 
@@ -68,32 +80,23 @@ def test_scores_are_what_their_source_gave():
     torch.testing.assert_close(gathered("GraNd")[0].scores, mean_gradient_norms([FEATURES]))
 
 
+def gathered_plainly(name, scores):
+    return gather(make_method(name), FEATURES.labels, features=lambda: FEATURES, scores=lambda method: scores)
+
+
 def test_without_held_out_samples_there_is_no_validation():
-    inputs = gather(
-        make_method("Glister"),
-        FEATURES.labels,
-        features=lambda: FEATURES,
-        trace=lambda: TRACE,
-        repeats=list,
-        perturbations=lambda: torch.zeros(12),
-    )
-    assert inputs.validation is None
+    assert gathered_plainly("Glister", torch.zeros(12)).validation is None
 
 
 def test_scores_of_another_length_are_refused():
     with pytest.raises(UserError, match="one number for each of the 12 samples"):
-        gather(
-            make_method("DeepFool"),
-            FEATURES.labels,
-            features=lambda: FEATURES,
-            trace=lambda: TRACE,
-            repeats=list,
-            perturbations=lambda: torch.zeros(11),
-        )
+        gathered_plainly("DeepFool", torch.zeros(11))
 
 
 def test_every_method_declares_its_source_and_its_needs():
     for method in METHODS.values():
         assert method.source
         assert set(method().needs) <= set(Need)
-    assert [name for name, method in METHODS.items() if method.embeddings_only] == ["kCenterGreedy"]
+    assert [name for name, method in METHODS.items() if method.embeddings_only] == [
+        *("kCenterGreedy", "Moderate", "D2", "Prototypicality"),
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 from utils.data.coreset import Coreset
 
 _MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "digest")
-_RUN = {".lock", "config.json", "selection.json", "coreset.npz", "history.csv", "summary.json"}
+_RUN = {".lock", "config.json", "selection.json", "coreset.npz", "scores.npz", "history.csv", "summary.json"}
 
 
 def outcome(save_path: Path) -> dict[str, Any]:

@@ -102,6 +102,12 @@ OPTIONS: dict[str, list[Any]] = {
     "eta": [1e-300, 0.1, 10.0, 1e30],
     "early_epochs": [1, 10],
     "window": [2, 10],
+    "beta": [0.0, 0.3, 0.999],
+    "strata": [1, 50],
+    "neighbours": [1, 10, 10**9],
+    "gamma_f": [0.0, 1.0, 1e300],
+    "gamma_r": [0.0, 1.0, 1e300],
+    "keep": ["hardest", "easiest"],
 }
 SPOILED_OPTIONS = ["x", "", None, -1, 0, 1.5, math.nan, math.inf, 1e300, True, [1], "lazygreedy", "gRaPhCuT"]
 SPOILED_REST: dict[str, list[Any]] = {
@@ -151,7 +157,7 @@ def calls(draw: Draw, name: str) -> dict[str, Any]:
         call[field] = draw(st.sampled_from(values))
     if METHODS[name].takes_validation and draw(st.booleans()):
         call["validation"] = (matrix(columns, 6, False), matrix(classes, 6, False), labels(6, False))
-    if METHODS[name].need in (Need.TRACE, Need.REPEATS, Need.PIXELS):
+    if {Need.TRACE, Need.REPEATS, Need.PIXELS, Need.DIFFICULTY} & set(METHODS[name]().needs):
         scores = dice.normal(size=rows).round(1)
         call["scores"] = np.where(dice.random(rows) < draw(st.sampled_from([0, 0.3])), math.inf, scores)
     for part in sorted(flawed & set(SPOILED_REST)):

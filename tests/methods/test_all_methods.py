@@ -15,9 +15,10 @@ from methods.base import Need
 from nets.last_layer import augment, probabilities
 from utils.errors import UserError
 
-SCORED = [name for name, method in METHODS.items() if method.need in (Need.TRACE, Need.REPEATS, Need.PIXELS)]
+SCORES = {Need.TRACE, Need.REPEATS, Need.PIXELS, Need.DIFFICULTY}
 VARIANTS = [
     *((name, {}) for name in METHODS if name != "Full"),
+    ("Prototypicality", {"keep": "easiest"}),
     *(("Uncertainty", {"uncertainty": uncertainty}) for uncertainty in ("LeastConfidence", "Margin")),
     *(("Glister", {"greedy": greedy}) for greedy in ("NaiveGreedy", "StochasticGreedy")),
     *(("Craig", {"greedy": greedy}) for greedy in ("NaiveGreedy", "StochasticGreedy", "ApproximateLazyGreedy")),
@@ -29,7 +30,7 @@ VARIANTS = [
 ]
 either_balance = pytest.mark.parametrize("balance", [True, False], ids=["balanced", "unbalanced"])
 # Their first pick, or the candidates of every pick, are drawn by position; what follows is tested of each by itself.
-DRAWN = ("Uniform", "kCenterGreedy", "ContextualDiversity")
+DRAWN = ("Uniform", "kCenterGreedy", "ContextualDiversity", "CCS")
 
 
 def is_drawn(name, options):
@@ -42,8 +43,11 @@ def is_tied(name, options):
 
 
 def is_ranked(name, options):
-    """Whether the best comes first: approximate-lazy greedy takes what is nearly as good."""
-    return not is_drawn(name, options) and options.get("greedy") != "ApproximateLazyGreedy"
+    """Whether the best of copies comes first.
+
+    Approximate-lazy greedy takes what is nearly as good, and D2 joins copies to different neighbours.
+    """
+    return not is_drawn(name, options) and options.get("greedy") != "ApproximateLazyGreedy" and name != "D2"
 
 
 def over(keep):
@@ -57,12 +61,12 @@ every_method = over(lambda name, options: True)
 
 def inputs(features, name):
     """What ``select_coreset`` is given of these samples: features, and scores for a method that ranks by them."""
-    values = {"labels": features.labels}
-    if name in SCORED:
-        return {**values, "scores": features.embeddings[:, 0].square()}
-    if METHODS[name].need is Need.NOTHING:
-        return values
-    return {**values, "embeddings": features.embeddings, "logits": features.logits}
+    values, needs = {"labels": features.labels}, METHODS[name]().needs
+    if SCORES & set(needs):
+        values["scores"] = features.embeddings[:, 0].square()
+    if Need.FEATURES in needs:
+        values |= {"embeddings": features.embeddings, "logits": features.logits}
+    return values
 
 
 def selected(features, name, options, **settings):
@@ -182,7 +186,7 @@ def test_the_first_picks_of_a_larger_coreset_are_the_smaller_one(name, options, 
 
 def test_only_weighted_and_stochastic_selections_are_made_anew_for_every_size():
     apart = [(name, options) for name, options in VARIANTS if not METHODS[name](**options).nested]
-    assert {name for name, _ in apart} == {"Craig", "GradMatch", "Glister"}
+    assert {name for name, _ in apart} == {"CCS", "Craig", "GradMatch", "Glister"}
     assert [options["greedy"] for name, options in apart if name == "Glister"] == ["StochasticGreedy"]
 
 

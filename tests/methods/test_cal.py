@@ -7,9 +7,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from methods import select_coreset
 from methods.base import SelectionInputs
-from methods.cal import Cal, neighbours
+from methods.cal import Cal
 from methods.features import Features
 from methods.greedy.distances import OuterDistance
+from methods.neighbours import neighbours
 from utils.errors import UserError
 
 

@@ -14,6 +14,8 @@ import nets
 from methods import Coreset
 from utils.config import DataConfig
 from utils.data.load import load_data
+from utils.files import read_npz
+from utils.records.export import main as export
 from utils.seeding import seed_torch
 
 
@@ -110,6 +112,37 @@ def test_scores_at_initialisation_are_those_of_untrained_networks(commands, meth
         scores = scores + (errors * lengths).detach()
     expected = scores.argsort(descending=True)[: round(0.05 * len(y))]
     assert coreset_of(commands, "*").indices.tolist() == expected.tolist()
+
+
+def test_scores_leave_as_a_file_and_select_the_same_from_it(commands, tmp_path):
+    pruned = f"{FAST} --epochs 1 --fraction 0.05 --selection Uniform --prune hardest:0.2"
+    assert commands.main(pruned).status == 0
+    (folder,) = commands.runs()
+    for suffix in ("csv", "npz"):
+        file = tmp_path / f"scores.{suffix}"
+        export([str(folder), "--format", "scores", "--output", str(file)])
+        assert "--score names one of" in commands.main(f"{pruned} --scores {file}", suffix).error
+        assert commands.main(f"{pruned} --scores {file} --score AUM", suffix).status == 0
+        assert not (commands.folder / suffix / "proxies").exists()
+        (again,) = (commands.folder / suffix).glob("*/coreset.npz")
+        assert Coreset.load(again).indices.tolist() == coreset_of(commands, "*").indices.tolist()
+    assert commands.main(f"{FAST} --epochs 1 --fraction 0.05 --selection AUM --scores {file}", "ranked").status == 0
+    aum = read_npz(file)["AUM"]
+    (picked,) = (coreset_of(commands, "*AUM*", "ranked").indices,)
+    labels = load_data(DataConfig("Digits")).train.labels.numpy()
+    ninth = picked[labels[picked] == 9]
+    assert sorted(ninth) == sorted(np.flatnonzero(labels == 9)[np.argsort(aum[labels == 9])[: len(ninth)]])
+
+
+def test_a_finished_run_is_given_its_scores_afterwards(commands):
+    flags = f"{FAST} --epochs 1 --fraction 0.05 --selection LCMat"
+    assert commands.main(flags).status == 0
+    (folder,) = commands.runs()
+    assert not (folder / "scores.npz").exists()
+    assert commands.main(f"{flags} --save_scores").status == 0
+    scores = read_npz(folder / "scores.npz")
+    assert {"indices", "labels", "EL2N", "AUM", "Loss", "Confidence", "DynUnc", "Forgetting"} == scores.keys()
+    assert len({len(values) for values in scores.values()}) == 1
 
 
 def test_the_originals_spelling_is_lcmat(commands):

@@ -36,6 +36,10 @@ from PIL import Image
         ("--frction 0.1", "--fraction"),
         ("--coreset nowhere.npz", "nowhere.npz"),
         ("--features nowhere.npz", "nowhere.npz"),
+        ("--selection CCS --scores nowhere.npz", "nowhere.npz"),
+        ("--prune hardest:0.2 --score Luck", "unknown score 'Luck'"),
+        ("--prune hardest:0.5 --fraction 0.6", "fewer than fraction 0.6 asks for"),
+        ("--label_noise nowhere.txt", "nowhere.txt"),
         ("--val true --val_ratio 1.0", "--val_ratio"),
     ],
 )

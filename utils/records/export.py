@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from utils.data.fingerprint import note_unknown_images
 from utils.data.origin import Origin
 from utils.data.small_set import load_small_set
 from utils.errors import UserError
-from utils.files import write_atomic, write_json
+from utils.files import write_atomic, write_json, write_npz
 from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures, write_folder
-from utils.records.run_folder import read_run_config
+from utils.records.run_folder import read_run_config, read_scores
 from utils.records.tables import CONTACT_SHEET
 
 _INDEX_FORMATS = ("npz", "csv", "json")
@@ -80,15 +80,28 @@ def write_indices(path: Path, source: Source, form: str) -> None:
     if form == "npz":
         replace(coreset, gains=None).save(path)
     elif form == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(given)
-        writer.writerows(zip(*given.values(), strict=True))
-        write_atomic(path, text.getvalue().encode(errors="surrogateescape"))
+        _write_csv(path, given)
     else:
         plural = {"index": "indices", "weight": "weights", "label": "labels", "class": "classes", "file": "files"}
         run = {} if source.config is None else {"run": source.config.as_dict()}
         write_json(path, run | {plural[name]: _plain(values) for name, values in given.items()})
+
+
+def write_scores(path: Path, scores: Mapping[str, np.ndarray]) -> None:
+    """Write the scores of all samples as npz, or, with any other suffix, as csv with a row of names."""
+    if path.suffix.lower() == ".npz":
+        write_npz(path, scores)
+    else:
+        singular = {"indices": "index", "labels": "label"}
+        _write_csv(path, {singular.get(name, name): values for name, values in scores.items()})
+
+
+def _write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(_plain(values) for values in columns.values()), strict=True))
+    write_atomic(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,6 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(options: argparse.Namespace) -> Path:
+    if options.format == "scores":
+        scores, output = read_scores(options.source), _output(options)
+        write_scores(output, scores)
+        return output
     source = read_source(options.source)
     output = _output(options)
     if options.link and options.format != "folder":
@@ -175,10 +192,11 @@ def _positive(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m utils.export",
-        description="Write a coreset as indices, as a folder of images by class, or as a sheet to look at.",
+        description="Write a coreset as indices, as a folder of images by class, or as a sheet to look at; "
+        "or the scores of all samples that its run keeps.",
     )
     parser.add_argument("source", type=Path, help="the folder of a run, or a coreset's npz file")
-    parser.add_argument("--format", required=True, choices=(*_INDEX_FORMATS, "folder", "contact_sheet"))
+    parser.add_argument("--format", required=True, choices=(*_INDEX_FORMATS, "folder", "contact_sheet", "scores"))
     parser.add_argument("--output", type=Path, help=f"where to write (a sheet's default: {CONTACT_SHEET} in the run)")
     parser.add_argument("--data_path", type=Path, help="where the images are, if not where the run had them")
     parser.add_argument("--dataset", help="which images, for an npz file without a run around it")

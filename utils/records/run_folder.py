@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from utils.config import RunConfig, digest
 from utils.data.coreset import Coreset
 from utils.data.fingerprint import check_same_images, contents
@@ -22,14 +24,14 @@ from utils.data.origin import Origin
 from utils.data.small_set import SmallSet, load_small_set
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import DivergedError, UserError
-from utils.files import read_json, read_npz, set_aside, write_json
+from utils.files import read_json, read_npz, set_aside, write_json, write_npz
 from utils.records.folder import Folder, check_same_data, read_sealed, sound, write_sealed
 from utils.records.provenance import provenance
 from utils.records.summary import Summary, Timing, check_summary, identity
 from utils.training.history import Epoch, read_history, write_history
 
 _CONFIG, _SUMMARY, _HISTORY, _CORESET = "config.json", "summary.json", "history.csv", "coreset.npz"
-_TIMING = "selection.json"
+_TIMING, _SCORES = "selection.json", "scores.npz"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,16 @@ class RunFolder(Folder):
             UserError: the run trains, or was trained, on another set, or the set was made of other images.
         """
         self.world.on_rank_zero(self._keep, small_set, timing, file)
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether the run has no scores yet."""
+        return self.world.on_rank_zero(lambda: sound(self.path / _SCORES, read_npz) is None)
+
+    def keep_scores(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put the scores of all samples into the run's folder, where there are any: ``indices`` and columns [m]."""
+        if arrays:
+            self.world.on_rank_zero(write_npz, self.path / _SCORES, arrays)
 
     def small_set(self) -> tuple[SmallSet, Timing]:
         """Return what the run trains on, and what the phases that made it took.
@@ -242,6 +254,18 @@ def read_run_config(folder: Path) -> RunConfig:
         UserError: it is missing or damaged.
     """
     return _read_config(folder / _CONFIG)
+
+
+def read_scores(folder: Path) -> dict[str, np.ndarray]:
+    """Return the scores that a run keeps: ``indices``, ``labels``, and float64 [m] by name.
+
+    Raises:
+        UserError: it keeps none, or they are damaged.
+    """
+    path = folder / _SCORES
+    if not path.exists():
+        raise UserError(f"{folder} keeps no scores; run its command again with --save_scores yes")
+    return read_npz(path)
 
 
 def _folders(save_path: str | Path) -> list[Path]:

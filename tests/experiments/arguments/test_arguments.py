@@ -35,6 +35,14 @@ TABLE = [
     ("--selection_model", "selection.model", "ResNet18", "LENET", "LeNet"),
     ("--coreset", "coresets", (), "a.npz b/c.npz", ("a.npz", "b/c.npz")),
     ("--balance", "selection.balance", True, "0", False),
+    ("--prune", "selection.prune", None, "Hardest:0.20", "hardest:0.2"),
+    ("--selection CCS --score", "selection.score", "AUM", "forgetting", "Forgetting"),
+    ("--selection CCS --beta", "selection.options.beta", 0.3, "0", 0.0),
+    ("--selection CCS --strata", "selection.options.strata", 50, "9", 9),
+    ("--selection D2 --neighbours", "selection.options.neighbours", 10, "5", 5),
+    ("--selection D2 --gamma_f", "selection.options.gamma_f", 1.0, "0", 0.0),
+    ("--selection D2 --gamma_r", "selection.options.gamma_r", 1.0, "0.5", 0.5),
+    ("--selection Prototypicality --keep", "selection.options.keep", "hardest", "Easiest", "easiest"),
     ("--scoring", "selection.scoring", "temperature", "Class_Batches", "class_batches"),
     ("--temperature", "selection.temperature", "auto", "2.5", 2.5),
     ("--eps", "selection.options.eps", 0.05, "0.01", 0.01),
@@ -86,6 +94,7 @@ TABLE = [
     ("--resume -r", "execution.resume", None, "result/run", "result/run"),
     ("--checkpoint_interval", "execution.checkpoint_interval", 10.0, "0", 0.0),
     ("--print_freq -p", "execution.print_freq", 100, "20", 20),
+    ("--save_scores", "execution.save_scores", False, "1", True),
     ("--save_features", "execution.save_features", False, "1", True),
     ("--after_analyses", "execution.after_analyses", False, "TRUE", True),
     ("--exact_analyses", "execution.exact_analyses", False, "Yes", True),
@@ -132,6 +141,7 @@ def test_the_table_misses_no_flag():
         "--features",
         "--gpu",
         "--released",
+        "--scores",
     }
 
 

@@ -29,6 +29,7 @@ def digest_of(line: str) -> str:
             "--selection AdaCore",
             "--selection_model VGG16",
             "--fraction 0.2",
+            "--prune hardest:0.2",
             "--balance no",
             "--eps 0.01",
             "--K 10",
@@ -72,6 +73,12 @@ def digest_of(line: str) -> str:
         ("--selection Uncertainty", "--uncertainty Margin"),
         ("--selection Cal", "--pretrained"),
         ("--selection Glister", "--eta 0.2"),
+        ("--selection Uniform", "--prune hardest:0.2"),
+        ("--selection Uniform --prune hardest:0.2", "--prune hardest:0.3"),
+        ("--selection Uniform --prune hardest:0.2", "--prune easiest:0.2"),
+        ("--selection Uniform --prune hardest:0.2", "--score EL2N"),
+        ("--selection Uniform --prune hardest:0.2", "-se 3"),
+        ("--selection CCS", "--score EL2N"),
     ],
 )
 def test_every_setting_that_can_change_the_result_changes_the_digest(base, change):
@@ -93,6 +100,8 @@ def test_every_setting_that_can_change_the_result_changes_the_digest(base, chang
             "--memory_budget 1GB",
             "--profile",
             "--save_features",
+            "--save_scores",
+            "--score EL2N",
             "--after_analyses",
             "--exact_analyses",
             "--num_exp 4",
@@ -113,7 +122,7 @@ def test_every_setting_that_can_change_the_result_changes_the_digest(base, chang
         ("--optimizer Adam", "--momentum 0.3 --nesterov no"),
         ("--momentum 0", "--nesterov no"),
         ("--selection kCenterGreedy --pretrained", "-slr 0.3"),
-        ("--selection Full", "--fraction 0.3 --balance no"),
+        ("--selection Full", "--fraction 0.3 --balance no --prune hardest:0.2"),
     ],
 )
 def test_what_does_not_act_leaves_the_digest_alone(base, change):

@@ -34,7 +34,7 @@ WITHOUT_FLAG = {
     "DataConfig.noise_matrix",  # the digest of the file that --label_noise names
     *("SelectionConfig.options", "SelectionConfig.proxy"),  # the fields of methods, and a second training
     "SelectionConfig.revision",  # of the method
-    "SelectionConfig.features",  # the digest of the file that --features names
+    *("SelectionConfig.features", "SelectionConfig.scores"),  # digests of the files that --features and --scores name
     *("CondensationConfig.data", "CondensationConfig.model", "CondensationConfig.seed"),  # as in Settings
 }
 

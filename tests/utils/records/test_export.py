@@ -90,6 +90,23 @@ def test_json_goes_with_the_runs_settings(run: Path, weighted: Path, tmp_path: P
     }
 
 
+def test_scores_of_all_samples(run: Path, tmp_path: Path) -> None:
+    scores = {"indices": np.array([0, 2, 5]), "labels": np.array([1, 0, 1]), "AUM": np.array([0.1, -2.5, 3])}
+    write_npz(run / "scores.npz", scores)
+    assert export(run, "--format", "scores", "--output", tmp_path / "a.csv") == 0
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["index,label,AUM", "0,1,0.1", "2,0,-2.5", "5,1,3.0"]
+    assert export(run, "--format", "scores", "--output", tmp_path / "a.npz") == 0
+    for name, array in read_npz(tmp_path / "a.npz").items():
+        assert np.array_equal(array, scores[name])
+
+
+def test_a_run_without_scores_says_how_to_have_them(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(run, "--format", "scores", "--output", tmp_path / "a.csv") == 2
+    assert "--save_scores yes" in capsys.readouterr().err
+
+
 def test_images_in_memory_become_png_by_class(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     assert export(run, "--format", "folder", "--output", folder) == 0
