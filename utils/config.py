@@ -79,6 +79,11 @@ class DataConfig:
             for half, (old, new) in counts.items()
         )
 
+    @property
+    def title(self) -> str:
+        """The data set, and what makes its labels wrong, as tables and plots call it."""
+        return self.dataset if self.label_noise is None else f"{self.dataset}, label noise {self.label_noise}"
+
     def found_at(self, data_path: str) -> DataConfig:
         """Return the same images looked for in another folder; of an ImageFolder the folder says which they are."""
         return self if self.dataset == "ImageFolder" else dataclasses.replace(self, data_path=data_path)

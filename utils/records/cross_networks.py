@@ -67,7 +67,7 @@ def cross_matrices(runs: Sequence[FinishedRun]) -> list[Matrix]:
     complete = unique_runs(runs)
     if not complete:
         raise UserError("no complete run to make a matrix of")
-    by_problem = group(complete, lambda run: (run.config.data.dataset, run.config.fraction))
+    by_problem = group(complete, lambda run: (run.config.data.title, run.config.fraction))
     matrices = [_matrix(of_problem) for of_problem in by_problem]
     return sorted(matrices, key=lambda matrix: (matrix.dataset, matrix.fraction))
 
@@ -83,7 +83,7 @@ def _matrix(runs: Sequence[FinishedRun]) -> Matrix:
     rows = [_row(way, text) for way, text in zip(ways, settings, strict=True)]
     config: RunConfig = runs[0].config
     return Matrix(
-        config.data.dataset,
+        config.data.title,
         config.fraction,
         tuple(sorted({run.config.model for run in runs})),
         tuple(sorted(rows, key=lambda row: (row.selection == "Full", row.selection, row.label))),

@@ -80,7 +80,7 @@ def name_differences(configs: Sequence[RunConfig], across_models: bool = False) 
 
     def look(config: RunConfig) -> Hashable:
         trained = "" if across_models else config.model
-        return config.data.dataset, trained, config.selection.method, config.selection.model
+        return config.data.title, trained, config.selection.method, config.selection.model
 
     settings = [_flat(config.as_dict()) for config in configs]
     texts = [""] * len(configs)

@@ -58,7 +58,7 @@ def paired_differences(table: Table, baseline: str) -> list[PairedDifference]:
 def paired_table(rows: Sequence[PairedDifference], baseline: str) -> str:
     """Return the differences as a markdown table."""
     columns = [
-        Column("dataset", lambda row: row.config.data.dataset),
+        Column("dataset", lambda row: row.config.data.title),
         Column("model", lambda row: row.config.model),
         Column("selection", lambda row: row.config.selection.method),
         Column("settings", lambda row: row.settings),

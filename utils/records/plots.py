@@ -36,7 +36,7 @@ def plot(table: Table, path: Path) -> None:
     Raises:
         UserError: ``path`` does not end in .png or cannot be written.
     """
-    panels = group(table.rows, lambda row: (row.config.data.dataset, row.config.model))
+    panels = group(table.rows, lambda row: (row.config.data.title, row.config.model))
     labels = sorted({row.label for row in table.rows}, key=lambda label: (label == "Full", label.casefold()))
     columns = min(len(panels), _PANELS_ABREAST)
     lines = math.ceil(len(panels) / columns)
@@ -92,7 +92,7 @@ def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
             capsize=3,
         )
     _label_fractions(axis, sorted({row.config.fraction for row in rows if row.config.selection.method != "Full"}))
-    axis.set_title(f"{rows[0].config.data.dataset}, {rows[0].config.model}", fontsize=11)
+    axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}", fontsize=11)
     axis.set_xlabel("fraction of the training images")
     axis.set_ylabel("final test accuracy (%)")
     axis.grid(alpha=0.3)

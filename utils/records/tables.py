@@ -156,7 +156,7 @@ def _one_digit(value: float | None) -> str:
 
 
 _COLUMNS = (
-    Column("dataset", lambda row: row.config.data.dataset),
+    Column("dataset", lambda row: row.config.data.title),
     Column("model", lambda row: row.config.model),
     Column("selection", lambda row: row.config.selection.method),
     Column("fraction", lambda row: f"{row.config.fraction:g}", number=True),
@@ -229,7 +229,7 @@ def _rows(runs: Sequence[FinishedRun]) -> tuple[Row, ...]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     method = row.config.selection.method
-    place = (row.config.data.dataset, row.config.model, method == "Full", row.config.fraction)
+    place = (row.config.data.title, row.config.model, method == "Full", row.config.fraction)
     return (*place, method, row.selection_model, row.settings)
 
 

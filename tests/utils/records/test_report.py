@@ -108,8 +108,21 @@ def test_wrong_labels_have_a_column_where_there_are_any(tmp_path: Path) -> None:
         finish_run(tmp_path, replace(made_up_config(seed=seed), data=noisy), 80.0, wrong_labels=share)
     finish_run(tmp_path, made_up_config("Uniform"), 70.0)
     table = load_table([tmp_path])
-    assert [row["wrong labels (%)"] for row in cells(table.markdown())] == ["12.5", "–"]
-    assert [row["wrong_labels"] for row in csv.DictReader(io.StringIO(table.csv()))] == ["12.5000", ""]
+    shown = [(row["dataset"], row["selection"], row["wrong labels (%)"]) for row in cells(table.markdown())]
+    assert shown == [("Digits", "Uniform", "–"), ("Digits, label noise 0.2", "LCMat", "12.5")]
+    assert [row["wrong_labels"] for row in csv.DictReader(io.StringIO(table.csv()))] == ["", "12.5000"]
+
+
+def test_right_and_wrong_labels_are_two_data_sets_in_tables_and_plots(tmp_path: Path) -> None:
+    for noise in (None, 0.2):
+        config = made_up_config()
+        finish_run(tmp_path, replace(config, data=replace(config.data, label_noise=noise)), 80.0)
+    table = load_table([tmp_path])
+    assert [row.label for row in table.rows] == ["LCMat", "LCMat"]
+    plot(replace(table, rows=table.rows[:1]), tmp_path / "one.png")
+    plot(table, tmp_path / "two.png")
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        assert two.width > 1.5 * one.width  # a panel each
 
 
 def test_time_and_memory_are_medians(runs: Path) -> None:
