@@ -134,6 +134,7 @@ def _condensation(values: Namespace, seed: int) -> CondensationConfig:
         distance=None if method == "DM" else values.distance,
         rho=values.rho if curved else None,
         curvature=values.curvature if curved else None,
+        curvature_scale=values.curvature_scale if curved and values.curvature_scale != "none" else None,
     )
 
 
@@ -183,10 +184,11 @@ def _idle(
         yield "save_path", "is not used with --resume, which goes on where that condensation is"
         return
     if config.method != "LCMat":
-        for name in ("rho", "curvature", "matching"):
+        for name in ("rho", "curvature", "curvature_scale", "matching"):
             yield name, f"is not used by {config.method}"
     elif not config.rho:
-        yield "curvature", "is not used with --rho 0"
+        for name in ("curvature", "curvature_scale"):
+            yield name, "is not used with --rho 0"
     if config.method == "DM":
         for name in ("distance", "outer", "inner"):
             yield name, "is not used by DM"

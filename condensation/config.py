@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any
 
 from condensation.curvature import CURVATURES
-from condensation.objective import DISTANCES
+from condensation.objective import DISTANCES, SCALES
 from utils.config import DataConfig, OptionValue, SelectionConfig, digest, without_unset
 from utils.errors import UserError
 from utils.flags import OneOf, flag, integer, number
@@ -58,6 +58,7 @@ class CondensationConfig:
         real_batch: real images of a class that one step looks at.
         outer, inner: pixel steps with one network, and its epochs between two of them.
         distance, rho, curvature: of the objective; None where the method has no such term.
+        curvature_scale: of the objective; None for ``none``, as it was before there was a choice.
     """
 
     data: DataConfig
@@ -121,6 +122,16 @@ class CondensationConfig:
         unset=None,
     )
 
+    curvature_scale: str | None = flag(
+        "matching",
+        "--curvature_scale",
+        OneOf("curvature_scale", SCALES),
+        "LCMat: what the curvature term is measured in: matching (it moves the pixels R/2 times as far as the first "
+        "term), target (the curvature of the real images), or none",
+        "WHAT",
+        unset=None,
+    )
+
     @property
     def label(self) -> str:
         """The method's name in tables."""
@@ -153,7 +164,7 @@ class CondensationConfig:
 
     def name(self) -> str:
         """Return ``condensed_<dataset>_<method>_ipc<k>_s<seed>_<digest>``, the folder of this condensation."""
-        values = self.settings().as_dict()
+        values = without_unset(self.settings().as_dict())
         values["data"] = without_unset(values["data"])
         return f"condensed_{self.data.dataset}_{self.label}_ipc{self.ipc}_s{self.seed}_{digest(values)[:8]}"
 

@@ -33,5 +33,5 @@ class DistributionMatching:
             ours = network.embed(pair.synthetic).unflatten(0, (len(pair.classes), -1))  # [k, ipc, d]
             loss = mean_gaps(means, ours).sum()
             gradients.append(torch.autograd.grad(loss, pair.pixels)[0])
-            terms.append(Terms(loss.detach(), torch.zeros_like(loss)))
+            terms.append(Terms(loss.detach(), *torch.zeros(2, device=loss.device)))
         return torch.cat(gradients), Terms.total(terms)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from condensation.class_gradients import real_class_gradients, synthetic_class_gradients
-from condensation.class_pairs import pairs
+from condensation.class_pairs import Pair, pairs
 from condensation.config import CondensationConfig
 from condensation.curvature import CURVATURES
-from condensation.objective import DISTANCES, Objective, Terms
+from condensation.objective import DISTANCES, Objective, Terms, balanced, shares
 from condensation.random_streams import RandomStreams
 from condensation.real_batches import RealImages
 from nets import Network
@@ -22,7 +22,9 @@ class GradientMatching:
     def __init__(self, config: CondensationConfig, images: RealImages) -> None:
         self.config, self.images = config, images
         self.curvature = CURVATURES[config.curvature] if config.curvature and config.curvature_acts else None
-        self.objective = Objective(DISTANCES[config.distance or "layerwise"], config.rho or 0.0)
+        self.objective = Objective(
+            DISTANCES[config.distance or "layerwise"], config.rho or 0.0, config.curvature_scale or "none"
+        )
 
     def step(self, network: Network, pixels: Tensor, streams: RandomStreams) -> tuple[Tensor, Terms]:
         """Return the gradient with respect to ``pixels`` [m, C, H, W], and the objective's terms.
@@ -35,13 +37,27 @@ class GradientMatching:
             target = real_class_gradients(network, pair.real, pair.classes, self.curvature)
             ours = synthetic_class_gradients(network, pair.synthetic, pair.classes, self.curvature)
             loss, matching, curvature = self.objective(target, ours)
-            gradients.append(self._gradient(loss.sum(), pair.pixels))
-            terms.append(Terms(matching.detach().sum(), curvature.detach().sum()))
+            gradient, shares = self._gradient(loss, curvature, pair)
+            gradients.append(gradient)
+            terms.append(Terms(matching.detach().sum(), curvature.detach().sum(), shares.sum()))
         return torch.cat(gradients), Terms.total(terms)
 
-    def _gradient(self, loss: Tensor, pixels: Tensor) -> Tensor:
+    def _gradient(self, loss: Tensor, curvature: Tensor, pair: Pair) -> tuple[Tensor, Tensor]:
+        """Return the gradient of the pixels [k·ipc, C, H, W], and the curvature term's share for each class, [k]."""
+        if self.curvature is None:
+            return self._backward(loss, pair.pixels), torch.zeros_like(curvature)
+        k, rho = len(pair.classes), self.objective.rho
+        both = self._backward(loss, pair.pixels, keep=True).unflatten(0, (k, -1))  # [k, ipc, C, H, W]
+        added = rho / 2 * self._backward(curvature, pair.pixels).unflatten(0, (k, -1))
+        matching = both - added
+        if self.objective.scale == "matching":
+            added = balanced(matching, added, rho)
+            both = matching + added
+        return both.flatten(0, 1), shares(matching, added)
+
+    def _backward(self, loss: Tensor, pixels: Tensor, keep: bool = False) -> Tensor:
         try:
-            return torch.autograd.grad(loss, pixels)[0]
+            return torch.autograd.grad(loss.sum(), pixels, retain_graph=keep)[0]
         except RuntimeError as error:
             if "not implemented" not in str(error):
                 raise

@@ -49,12 +49,16 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Iteration:
-    """One row of the history: means over the iteration's steps and the classes; ``loss`` is what was minimised."""
+    """One row of the history: means over the iteration's steps and the classes.
+
+    ``loss`` is the two terms' sum, and ``share`` the part of the pixels' gradient that is the curvature term's.
+    """
 
     iteration: int
     loss: float
     matching: float
     curvature: float
+    share: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,7 @@ class _Position:
     step: int = 0
     matching: float = 0.0
     curvature: float = 0.0
+    share: float = 0.0
     seconds: float = 0.0
     history: list[Iteration] = field(default_factory=list)
 
@@ -168,6 +173,7 @@ class Condensation:
         self.optimizer.step()
         position.matching += float(terms.matching)
         position.curvature += float(terms.curvature)
+        position.share += float(terms.share)
         if not (math.isfinite(position.matching + position.curvature) and bool(self.pixels.isfinite().all())):
             raise DivergedError(
                 f"{config.name()}: the pixels diverged in iteration {position.iteration + 1}; try a smaller --pixel_lr"
@@ -184,11 +190,13 @@ class Condensation:
         config, position = self.config, self.position
         count = config.outer * self.spec.num_classes
         matching, curvature = position.matching / count, position.curvature / count
-        row = Iteration(position.iteration + 1, matching + (config.rho or 0) / 2 * curvature, matching, curvature)
+        loss, share = matching + (config.rho or 0) / 2 * curvature, position.share / count
+        row = Iteration(position.iteration + 1, loss, matching, curvature, share)
         position.history.append(row)
-        position.iteration, position.step, position.matching, position.curvature = row.iteration, 0, 0.0, 0.0
+        position.iteration, position.step = row.iteration, 0
+        position.matching, position.curvature, position.share = 0.0, 0.0, 0.0
         self.network = None
-        progress.describe(f"loss {row.loss:.4g}")
+        progress.describe(f"loss {loss:.4g}" + (f", curvature's share {share:.1%}" if config.curvature_acts else ""))
         progress.step()
 
     def _save(self) -> None:

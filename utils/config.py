@@ -16,7 +16,7 @@ OptionValue = bool | int | float | str
 
 _LATER = (  # settings that earlier versions did not have
     *("label_noise", "noise_matrix", "background", "revision"),
-    *("prune", "score", "scores"),
+    *("prune", "score", "scores", "curvature_scale"),
 )
 
 

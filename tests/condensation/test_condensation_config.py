@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from condensing import config
 
+from condensation.arguments import parse
 from condensation.config import (
     CondensationConfig,
     default_augmentation,
@@ -57,8 +58,28 @@ def test_settings_come_back_and_every_one_is_in_the_name():
     first = config("LCMat")
     assert CondensationConfig.from_dict(first.as_dict()) == first
     changes = {"ipc": 3, "seed": 1, "init": "noise", "iterations": 4, "pixel_lr": 0.2, "strategy": "", "real_batch": 8}
-    changes |= {"outer": 4, "inner": 3, "distance": "cosine", "rho": 2.0, "curvature": "diagonal", "model": "ConvNet"}
+    changes |= {
+        "curvature_scale": "target",
+        "outer": 4,
+        "inner": 3,
+        "distance": "cosine",
+        "rho": 2.0,
+        "curvature": "diagonal",
+        "model": "ConvNet",
+    }
     names = {dataclasses.replace(first, **{name: value}).name() for name, value in changes.items()}
     assert len(names | {first.name()}) == len(changes) + 1
+    without_scale = {name: value for name, value in first.as_dict().items() if name != "curvature_scale"}
+    assert CondensationConfig.from_dict(without_scale).name() == first.name()  # as it was before there was a choice
     with pytest.raises(UserError):
         CondensationConfig.from_dict({**first.as_dict(), "later": 1})
+
+
+def test_the_curvature_term_is_scaled_unless_told_otherwise():
+    def scale(line: str) -> str | None:
+        return parse(f"--method LCMat --ipc 2 {line}".split()).condensations[0].curvature_scale
+
+    assert scale("") == "matching"
+    assert scale("--curvature_scale target") == "target"
+    assert scale("--curvature_scale none") is None
+    assert scale("--rho 0") is None

@@ -87,6 +87,16 @@ def test_the_objective_falls(method, tiny_data):
     assert history[-1].loss < 0.8 * history[0].loss
 
 
+def test_the_history_says_how_much_of_the_pixels_gradient_is_the_curvature_s(tiny_data):
+    scaled, control = (
+        learn(config("LCMat", **changes), tiny_data)
+        for changes in ({"curvature_scale": "matching"}, {"rho": None, "curvature": None})
+    )
+    assert [row.share for row in scaled.history] == pytest.approx([1 / 3] * 3, rel=1e-4)
+    assert [row.share for row in control.history] == [0, 0, 0]
+    assert np.array_equal(control.synthetic.images, learn(config("DSA"), tiny_data).synthetic.images)
+
+
 def test_real_images_are_where_it_starts(tiny_data):
     condensation = Condensation(config("DSA", 4), tiny_data, CPU, None, lambda *_: None)
     start = condensation.synthetic()

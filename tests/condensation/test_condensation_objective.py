@@ -188,6 +188,38 @@ def test_both_sides_are_changed_by_the_same_draw(tiny_data):
     assert len(flips) == 3
 
 
+@pytest.mark.parametrize("curvature", CURVATURES)
+@pytest.mark.parametrize("scale", [None, "target", "matching"])
+def test_the_curvature_terms_share_of_the_pixels_gradient_is_measured_and_set(scale, curvature, tiny_data):
+    """Class by class, from two backward passes that know nothing of each other."""
+    settings, real, pixels = (
+        config("LCMat", curvature=curvature, curvature_scale=scale),
+        real_images(tiny_data),
+        torch.randn(6, 1, 8, 8),
+    )
+    network = fresh_network("MLP", tiny_data.spec, STREAMS, torch.device("cpu"))
+    gradient, terms = GradientMatching(settings, real).step(network, pixels, STREAMS)
+    [pair] = pairing.pairs(settings, real, pixels, STREAMS)
+    target = real_class_gradients(network, pair.real, CLASSES, CURVATURES[curvature])
+    slow, shares, gaps = [], [], []
+    for c in CLASSES:
+        ours = synthetic_class_gradients(network, pair.synthetic, CLASSES, CURVATURES[curvature])
+        distance = distance_by_loop("layerwise", [g[c] for g in target.gradients], [g[c] for g in ours.gradients])
+        gap = (target.curvature[c] - ours.curvature[c]).norm() / (target.curvature[c].norm() if scale else 1)
+        m, a = (
+            torch.autograd.grad(each, pair.pixels, retain_graph=True)[0][2 * c : 2 * c + 2] for each in (distance, gap)
+        )
+        a = a * (m.norm() / a.norm() if scale == "matching" else 1) / 2
+        slow.append(m + a)
+        shares.append(float(a.norm() / (a.norm() + m.norm())))
+        gaps.append(float(gap.detach()))
+    torch.testing.assert_close(gradient, torch.cat(slow), rtol=1e-3, atol=1e-4)
+    assert float(terms.share) == pytest.approx(sum(shares), rel=1e-3)
+    assert float(terms.curvature) == pytest.approx(sum(gaps), rel=1e-3)
+    assert scale != "matching" or shares == pytest.approx([1 / 3] * 3, rel=1e-4)
+    assert scale is not None or max(shares) < 0.05  # so little that it acts on nothing
+
+
 def test_one_image_with_variance_is_gradient_matching_alone(tiny_data):
     real, pixels = real_images(tiny_data), torch.randn(3, 1, 8, 8)
     network = fresh_network("MLP", tiny_data.spec, STREAMS, torch.device("cpu"))
@@ -200,7 +232,7 @@ def test_one_image_with_variance_is_gradient_matching_alone(tiny_data):
         }.items()
     }
     assert torch.equal(of["DSA"][0], of["variance"][0])
-    assert float(of["variance"][1].curvature) == 0
+    assert float(of["variance"][1].curvature) == float(of["variance"][1].share) == 0
     assert not torch.allclose(of["DSA"][0], of["diagonal"][0])
     assert float(of["diagonal"][1].curvature) > 0
 
