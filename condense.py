@@ -19,6 +19,7 @@ from experiments.data import as_found, data_for
 from experiments.retraining import retrain
 from utils.cli import run_main
 from utils.config import RunConfig
+from utils.coreset_size import CoresetSize
 from utils.data.synthetic_set import SyntheticSet
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
@@ -60,13 +61,11 @@ def evaluate(learned: CondensationFolder, cost: Cost, command: Command, machine:
     config, file = learned.config, learned.synthetic_path
     synthetic, timing = SyntheticSet.load(file), Timing({"selection": cost.seconds})
     pool = data_for(config.model, config.data, config.seed, machine).pool
-    fraction = round(len(synthetic) / len(pool), 6)
+    size = CoresetSize.of(fraction=round(len(synthetic) / len(pool), 6))
     folders = []
     for model in command.networks:
         for repeat in range(command.num_eval):
-            run_config = RunConfig(
-                config.data, model, config.selection(), fraction, config.seed, command.training, repeat
-            )
+            run_config = RunConfig(config.data, model, config.selection(), size, config.seed, command.training, repeat)
             with RunFolder(run_config, machine.execution.save_path) as run:
                 run.keep(synthetic, timing, file)
                 folders.append(retrain(run, machine))

@@ -41,15 +41,15 @@ def main() -> None:
 
 
 def select_and_train(settings: Settings, machine: Machine) -> list[Path]:
-    """Complete the runs of every seed and fraction; return their folders."""
+    """Complete the runs of every seed and size; return their folders."""
     settings = replace(settings, data=as_found(settings.data, machine))
     folders = []
     for seed in settings.seeds:
-        selection = Selection(settings.run(settings.fractions[0], seed), settings.fractions, machine)
-        for fraction in settings.fractions:
-            for config in retrainings(settings.run(fraction, seed), settings):
+        selection = Selection(settings.run(settings.sizes[0], seed), settings.sizes, machine)
+        for size in settings.sizes:
+            for config in retrainings(settings.run(size, seed), settings):
                 with RunFolder(config, settings.execution.save_path, machine.world) as run:
-                    selection.keep(run, fraction)
+                    selection.keep(run, size)
                     folders.append(retrain(run, machine))
     return folders
 

@@ -41,7 +41,7 @@ _NO_CURVATURE = (
     "no pixel; --curvature diagonal acts there"
 )
 _LEFT_OUT = {  # shared flags that have no part here
-    *("fraction", "coreset", "features", "save_features", "memory_budget"),
+    *("coreset", "features", "save_features", "memory_budget"),
     *("after_analyses", "exact_analyses", "profile"),
 }
 _CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literature evaluates synthetic sets

@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.data import as_found, data_for
 from experiments.retraining import retrain, retrainings
 from utils.config import RunConfig, SelectionConfig, Settings
+from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.data.fingerprint import check_made_of
 from utils.data.small_set import SmallSet, load_small_set
@@ -25,7 +26,7 @@ def train_on_given(settings: Settings, machine: Machine) -> list[Path]:
     folders = []
     for seed in settings.seeds:
         for path in settings.coresets:
-            config, small_set = given_set(Path(path), settings.run(1.0, seed), machine)
+            config, small_set = given_set(Path(path), settings.run(settings.sizes[0], seed), machine)
             for each in retrainings(config, settings):
                 with RunFolder(each, settings.execution.save_path, machine.world) as run:
                     run.keep(small_set, Timing())
@@ -40,7 +41,7 @@ def given_set(path: Path, config: RunConfig, machine: Machine) -> tuple[RunConfi
     by its own name.
 
     Args:
-        config: of the command line; its selection and its fraction are replaced.
+        config: of the command line; its selection and its size are replaced.
 
     Raises:
         UserError: no sound coreset or synthetic set, or not for this data.
@@ -53,8 +54,8 @@ def given_set(path: Path, config: RunConfig, machine: Machine) -> tuple[RunConfi
     small_set.training_set(data)
     selection = _selection(path, small_set)
     selection = dataclasses.replace(selection, options={**selection.options, CONTENT: small_set.digest()})
-    fraction = round(len(small_set) / len(data.pool), 6)
-    return dataclasses.replace(config, selection=selection, fraction=fraction), small_set
+    size = CoresetSize.of(fraction=round(len(small_set) / len(data.pool), 6))
+    return dataclasses.replace(config, selection=selection, size=size), small_set
 
 
 def _selection(path: Path, small_set: SmallSet) -> SelectionConfig:

@@ -27,7 +27,7 @@ from utils.data.coreset import Coreset
 from utils.errors import UserError
 from utils.records.groups import DRAWN, group, settings_key
 from utils.records.picks import QUANTILES, Picks, PicksRow, draw_picks, picks_csv, picks_markdown
-from utils.records.run_folder import FinishedRun
+from utils.records.run_folder import FinishedRun, fraction_of
 from utils.records.tables import Table, load_table
 from utils.training.machine import Machine
 
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line asks for."""
     options = _parser().parse_args(arguments)
     table = load_table(options.folders)
-    fractions = sorted({run.config.fraction for run in table.runs if run.config.fraction < 1})
+    fractions = sorted({fraction_of(run) for run in table.runs if fraction_of(run) < 1})
     fraction = options.fraction or (fractions[-1] if fractions else 1.0)
-    runs = [run for run in table.runs if run.config.fraction == fraction and run.config.repeat == 0]
+    runs = [run for run in table.runs if fraction_of(run) == fraction and run.config.repeat == 0]
     if not runs:
         raise UserError(f"no complete run has --fraction {fraction:g}; there are {fractions}")
     machine = Machine.of(ExecutionConfig(save_path=str(options.folders[0])))
@@ -67,7 +67,7 @@ def picks_of(runs: Sequence[FinishedRun], machine: Machine) -> dict[Path, Picks]
     features: dict[str, Features] = {}
     first = proxied[0].config
     evaluated = _features(_at_evaluation(first), machine, features)
-    pool = Selection(first, [first.fraction], machine).data.pool
+    pool = Selection(first, [first.size], machine).data.pool
     wrong = np.zeros(int(pool.max()) + 1, dtype=bool)
     wrong[pool] = (evaluated.logits.argmax(dim=1) != evaluated.labels).cpu()
     uniform = next((run for run in runs if run.config.selection.method == "Uniform"), None)
@@ -114,7 +114,7 @@ def _features(config: RunConfig, machine: Machine, known: dict[str, Features]) -
     selection = config.selection
     key = str((selection.model, selection.proxy, selection.scoring, selection.temperature))
     if key not in known:
-        known[key] = Selection(config, [config.fraction], machine).pool_features()
+        known[key] = Selection(config, [config.size], machine).pool_features()
     return known[key]
 
 

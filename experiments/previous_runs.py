@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.arguments.flags import SIZE_FLAGS
 from methods import METHODS
 from utils.config import RunConfig, Settings
 from utils.errors import UserError
 from utils.flags import flags_of
+from utils.records.groups import group
 from utils.records.run_folder import FinishedRun, find_runs
 
 _SHOWN = 8
@@ -24,7 +26,7 @@ def selected_before(settings: Settings) -> list[FinishedRun]:
     if not matching:
         raise _nothing_found(settings, runs)
     coresets = {
-        (str(run.config.data), str(run.config.selection), run.config.fraction, run.config.seed): run for run in matching
+        (str(run.config.data), str(run.config.selection), run.config.size, run.config.seed): run for run in matching
     }
     return list(coresets.values())
 
@@ -44,7 +46,7 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
         "label_noise": (config.data.label_noise, config.data.noise_matrix)
         == (settings.data.label_noise, settings.data.noise_matrix),
         "selection": (selection.method, selection.revision) == (settings.selection.method, settings.selection.revision),
-        "fraction": config.fraction in settings.fractions,
+        **dict.fromkeys(SIZE_FLAGS, config.size in settings.sizes),
         "seed": config.seed in settings.seeds,
         "balance": selection.balance == settings.selection.balance,
         "scoring": selection.scoring == settings.selection.scoring,
@@ -63,17 +65,18 @@ def _described(config: RunConfig) -> str:
     """Return the flags that ask for such a run."""
     selection = config.selection
     selector = f" --selection_model {selection.model}" if selection.model else ""
-    return f"--dataset {config.data.dataset} --selection {selection.method}{selector} --fraction {config.fraction:g}"
+    return f"--dataset {config.data.dataset} --selection {selection.method}{selector} --{config.size}"
 
 
 def _nothing_found(settings: Settings, runs: Sequence[FinishedRun]) -> UserError:
     """Return an error that says what was looked for, and which runs there are."""
+    by_unit = {sizes[0].unit: sizes for sizes in group(settings.sizes, lambda size: size.unit)}
     looked_for = {
         "dataset": settings.data.dataset,
         "selection": settings.selection.method,
         "selection_model": settings.selection.model or settings.model,
         "model": settings.model,
-        "fraction": " ".join(f"{fraction:g}" for fraction in settings.fractions),
+        **{unit: " ".join(f"{size.amount:g}" for size in sizes) for unit, sizes in by_unit.items()},
         "seed": " ".join(str(seed) for seed in settings.seeds),
     }
     asked = " ".join(f"--{flag} {value}" for flag, value in looked_for.items() if flag in settings.given)

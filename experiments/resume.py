@@ -40,7 +40,7 @@ def resume(settings: Settings, machine: Machine) -> Path:
     )
     with RunFolder(config, folder.parent, machine.world) as run:
         if run.needs_coreset:
-            _selection(config, machine).keep(run, config.fraction)
+            _selection(config, machine).keep(run, config.size)
         return retrain(run, machine)
 
 
@@ -67,7 +67,7 @@ def _selection(config: RunConfig, machine: Machine) -> Selection:
         features=_same_file("features", selection.features, execution.features, config),
         scores=_same_file("scores", selection.scores, execution.scores, config),
     )
-    return Selection(config, [config.fraction], dataclasses.replace(machine, execution=execution))
+    return Selection(config, [config.size], dataclasses.replace(machine, execution=execution))
 
 
 def _same_file(flag: str, recorded: str | None, given: str | None, config: RunConfig) -> str | None:

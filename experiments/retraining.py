@@ -81,6 +81,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         config,
         result.history,
         coreset_size=len(training_set),
+        pool_size=len(data.pool),
         training_steps=result.steps,
         seconds={**timing.seconds, "training": result.seconds},
         images_per_second={**timing.images_per_second, "training": result.images_per_second},

@@ -1,4 +1,4 @@
-"""From a data set to coresets: the proxy, what the method needs of it, and the selection for every fraction."""
+"""From a data set to coresets: the proxy, what the method needs of it, and the selection for every size."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from experiments.scores_file import GivenScores, load_scores, trace_scores
 from experiments.selection_inputs import compute_scores, gather
 from methods import SCORES, make_method
 from methods.base import Need
+from methods.budgets import budgets_for
 from methods.deepfool import perturbations
 from methods.features import Features
 from methods.prune import Prune
 from methods.score_method import ScoreMethod, TraceMethod
 from methods.scoring import at_temperature, auto_temperature
-from methods.select import budgets_for, select_fractions
+from methods.select import select_nested
 from nets.pretrained import pretrained_embeddings
 from utils.config import RunConfig
+from utils.coreset_size import CoresetSize
 from utils.data.batches import Batches
 from utils.data.coreset import Coreset
 from utils.data.images import Images
@@ -48,28 +50,28 @@ class Selection:
     """The coresets of one seed; data, proxy and features are made when they are first asked for.
 
     Args:
-        config: of a run with this selection; its fraction plays no part.
-        fractions: all that will be asked for: they share one proxy and, where picks are nested, one selection.
+        config: of a run with this selection; its size plays no part.
+        sizes: all that will be asked for: they share one proxy and, where picks are nested, one selection.
         machine: its execution says where proxies are cached, features kept or taken from, and how much memory may be
             used.
     """
 
-    def __init__(self, config: RunConfig, fractions: Sequence[float], machine: Machine) -> None:
-        self.run, self.config, self.fractions, self.machine = config, config.selection, fractions, machine
+    def __init__(self, config: RunConfig, sizes: Sequence[CoresetSize], machine: Machine) -> None:
+        self.run, self.config, self.sizes, self.machine = config, config.selection, sizes, machine
         self.execution = machine.execution
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.images_seen: defaultdict[str, int] = defaultdict(int)
         self.temperature: float | None = None  # once it was found
         self._known: dict[str, Tensor] = {}  # scores of the pool by name, once they were asked for
 
-    def coreset(self, fraction: float) -> Coreset:
-        """Return the coreset of one of the fractions of ``data.pool``; its indices are into ``data.train``.
+    def coreset(self, size: CoresetSize) -> Coreset:
+        """Return the coreset of one of the sizes, out of ``data.pool``; its indices are into ``data.train``.
 
         Raises:
             DivergedError: the loss of a proxy became NaN or infinite.
-            UserError: a fraction that leaves a class with nothing, or something missing that the method needs.
+            UserError: a size that cannot be, or something missing that the method needs.
         """
-        return self._coresets[fraction]
+        return self._coresets[size]
 
     @cached_property
     def data(self) -> Data:
@@ -82,11 +84,11 @@ class Selection:
         return self.machine.hold(self.data.train)
 
     @cached_property
-    def _coresets(self) -> dict[float, Coreset]:
+    def _coresets(self) -> dict[CoresetSize, Coreset]:
         method = make_method(self.config.method, **self.config.options)
         labels = self.data.train.labels[self.data.pool]
-        for fraction in self.fractions:
-            budgets_for(labels, fraction, self.config.balance, self._prune)
+        names = self.data.spec.class_names
+        budgets = [budgets_for(labels, size, self.config.balance, names, self._prune) for size in self.sizes]
         held_out = self.data.held_out
         inputs = gather(
             method,
@@ -98,18 +100,17 @@ class Selection:
             pretrained=self._pretrained,
         )
         with self._timed("selection"):
-            coresets = select_fractions(
+            coresets = select_nested(
                 method,
                 inputs,
-                self.fractions,
-                balance=self.config.balance,
+                budgets,
                 seed=self.run.seed,
                 memory_budget=self.execution.memory_budget,
                 prune=self._prune,
                 world=self.machine.world,
             )
         pool = self.data.pool.numpy()
-        return {fraction: coreset.mapped(pool) for fraction, coreset in coresets.items()}
+        return {size: coreset.mapped(pool) for size, coreset in zip(self.sizes, coresets, strict=True)}
 
     def scores(self) -> dict[str, np.ndarray]:
         """Return the scores that the selection looked at, float64 [m] by name, with ``indices`` and ``labels``.
@@ -125,10 +126,10 @@ class Selection:
         where = {"indices": pool.numpy(), "labels": self.data.train.labels[pool].numpy()}
         return {**where, **{name: values.cpu().numpy() for name, values in self._known.items()}}
 
-    def keep(self, run: RunFolder, fraction: float) -> None:
+    def keep(self, run: RunFolder, size: CoresetSize) -> None:
         """Give a run its coreset where it has none yet, and the scores of the selection."""
         if run.needs_coreset:
-            coreset = self.coreset(fraction)
+            coreset = self.coreset(size)
             run.keep_scores(self.scores())
             run.keep(coreset, self.timing())
         elif self.execution.save_scores and run.needs_scores:

@@ -10,6 +10,7 @@ from typing import Any
 from methods.adacore import AdaCore
 from methods.aum import AUM
 from methods.base import Method, SelectionInputs
+from methods.budgets import budgets_for
 from methods.cal import Cal
 from methods.ccs import CCS
 from methods.confidence import Confidence
@@ -39,6 +40,7 @@ from methods.select import select
 from methods.submodular import Submodular
 from methods.uncertainty import Uncertainty
 from methods.uniform import Uniform
+from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 
@@ -109,7 +111,10 @@ def select_coreset(
     labels: Any,
     embeddings: Any = None,
     logits: Any = None,
-    fraction: float,
+    fraction: float | None = None,
+    budget: int | None = None,
+    ipc: int | None = None,
+    at_least_one: bool = False,
     balance: bool = True,
     seed: int = 0,
     memory_budget: int | None = None,
@@ -119,7 +124,7 @@ def select_coreset(
     temperature: float | str = 1.0,
     **options: Any,
 ) -> Coreset:
-    """Select ``fraction`` of the samples by ``method``, from features alone.
+    """Select a part of the samples by ``method``, from features alone.
 
     Args:
         method: a name of ``METHODS``, in any case.
@@ -127,8 +132,11 @@ def select_coreset(
         embeddings: floating [n, d], the input of the network's last linear layer. The computation runs in their
             dtype (half precision in float32) and on their device.
         logits: floating [n, C].
-        fraction: in (0, 1].
-        balance: round(fraction · n_c) samples of every class; otherwise round(fraction · n) over all.
+        fraction: the part to keep, in (0, 1], round(fraction · n) samples.
+        budget: instead of it, how many to keep in all.
+        ipc: instead of it, how many to keep of each class.
+        at_least_one: keep one of each class whose share of fraction or budget rounds to none.
+        balance: select class by class, each class in proportion to its size; otherwise from all samples at once.
         seed: of the method's random choices.
         memory_budget: bytes the selection may take beyond its inputs; None: half of what is free.
         validation: (embeddings, logits, labels) of held-out samples, for methods that take them.
@@ -144,10 +152,11 @@ def select_coreset(
 
     Raises:
         UserError (a ValueError): an unknown method or option, mismatched lengths, NaN or infinite values, a
-            fraction that is out of range or leaves a class empty, or something missing that the method needs.
+            size that is out of range or leaves a class empty, or something missing that the method needs.
     """
     _check_rest(balance, seed, memory_budget, validation)
     chosen = make_method(method, **options)
+    size = CoresetSize.of(fraction=fraction, budget=budget, ipc=ipc, at_least_one=at_least_one)
     features = None if embeddings is None and logits is None else Features.of(embeddings, logits, labels)
     held_out = None if validation is None else Features.of(*validation)
     if features is not None and held_out is not None:
@@ -163,7 +172,8 @@ def select_coreset(
     )
     inputs = SelectionInputs(y, features, held_out, ranked_by, difficulty=difficulty)
     pruned = None if prune is None else _prune(prune)
-    return select(chosen, inputs, fraction, balance=balance, seed=seed, memory_budget=memory_budget, prune=pruned)
+    budgets = budgets_for(y, size, balance, prune=pruned)
+    return select(chosen, inputs, budgets, seed=seed, memory_budget=memory_budget, prune=pruned)
 
 
 def _prune(text: Any) -> Prune:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.config import DataConfig, OptionValue, RunConfig, SelectionConfig, TrainingConfig
+from utils.coreset_size import CoresetSize
 from utils.files import write_npz
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Summary, summarise
@@ -22,6 +23,7 @@ def made_up_config(
     model: str = "MLP",
     selection_model: str | None = None,
     options: Mapping[str, OptionValue] | None = None,
+    size: CoresetSize | None = None,
     fraction: float = 0.1,
     seed: int = 0,
     repeat: int = 0,
@@ -32,8 +34,9 @@ def made_up_config(
     selection = SelectionConfig(
         method, options=options or {}, model=proxy, proxy=None if proxy is None else TrainingConfig(epochs=3)
     )
+    size = size or CoresetSize.of(fraction=fraction)
     return RunConfig(
-        DataConfig(dataset, data_path), model, selection, fraction, seed, training or TrainingConfig(epochs=2), repeat
+        DataConfig(dataset, data_path), model, selection, size, seed, training or TrainingConfig(epochs=2), repeat
     )
 
 
@@ -55,6 +58,7 @@ def made_up_summary(
         config,
         made_up_history(final, best),
         coreset_size=size,
+        pool_size=30,
         training_steps=1200,
         seconds={"training": training},
         peak_memory_bytes=250_000_000,

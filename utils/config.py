@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
+from utils.coreset_size import CoresetSize, SizeFlags
 from utils.errors import UserError
 from utils.flags import OneOf, flag, integer, number, optional_path, path, size, switch
 
@@ -212,14 +213,16 @@ class RunConfig:
     data: DataConfig
     model: str
     selection: SelectionConfig
-    fraction: float
+    size: CoresetSize
     seed: int
     training: TrainingConfig
     repeat: int = 0  # of --num_eval freshly initialised networks on the same coreset
 
     def as_dict(self) -> dict[str, Any]:
         """Return nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
-        return {**dataclasses.asdict(self), "data": self.data.as_dict()}
+        values = {**dataclasses.asdict(self), "data": self.data.as_dict()}
+        del values["size"]
+        return values | self.size.as_dict()
 
     def settings(self) -> RunConfig:
         """Return what was asked for, without what was found."""
@@ -233,7 +236,10 @@ class RunConfig:
             UserError: a setting is missing, or unknown to this version.
         """
         try:
+            size = CoresetSize.from_dict(values)
+            values = {name: value for name, value in values.items() if name not in size.as_dict()}
             parts = {
+                "size": size,
                 "data": DataConfig(**values["data"]),
                 "selection": SelectionConfig.from_dict(values["selection"]),
                 "training": _training(values["training"]),
@@ -252,10 +258,11 @@ class RunConfig:
         return digest(values)[:8]
 
     def name(self) -> str:
-        """Return ``<dataset>_<model>_<selection>_f<fraction>_s<seed>_<digest>``, the folder of this run."""
-        return (
-            f"{self.data.dataset}_{self.model}_{self.selection.method}_f{self.fraction:g}_s{self.seed}_{self.digest()}"
-        )
+        """Return ``<dataset>_<model>_<selection>_f<fraction>_s<seed>_<digest>``, the folder of this run.
+
+        Of a size in images ``budget<N>`` or ``ipc<N>`` takes the place of ``f<fraction>``.
+        """
+        return f"{self.data.dataset}_{self.model}_{self.selection.method}_{self.size.tag}_s{self.seed}_{self.digest()}"
 
 
 @dataclass(frozen=True)
@@ -337,20 +344,13 @@ class ExecutionConfig:
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole command line: one selection, retrained for every fraction, seed and repeat."""
+    """A whole command line: one selection, retrained for every size, seed and repeat."""
 
     data: DataConfig
     selection: SelectionConfig
     training: TrainingConfig
     model: str = flag("ResNet18", "--model", "network", "the network to train: {names}", group="Network")
-    fractions: tuple[float, ...] = flag(
-        (0.1,),
-        "--fraction",
-        number("(0, 1]"),
-        "the part of the training set to keep; several share one proxy and one selection",
-        "F [F ...]",
-        group="Selection",
-    )
+    sizes: tuple[CoresetSize, ...] = SizeFlags().sizes(balance=True)
     seed: int = flag(0, "--seed", integer(0), "of all randomness; the same seed gives the same result", "N")
     num_exp: int = flag(1, "--num_exp", integer(1, 10_000), "run N seeds: --seed, --seed + 1, ...", "N")
     num_eval: int = flag(
@@ -380,9 +380,9 @@ class Settings:
         """The seed of each experiment."""
         return tuple(range(self.seed, self.seed + self.num_exp))
 
-    def run(self, fraction: float, seed: int, selection: SelectionConfig | None = None) -> RunConfig:
+    def run(self, size: CoresetSize, seed: int, selection: SelectionConfig | None = None) -> RunConfig:
         """Return the configuration of one run of this command line, or of one with another selection."""
-        return RunConfig(self.data, self.model, selection or self.selection, fraction, seed, self.training)
+        return RunConfig(self.data, self.model, selection or self.selection, size, seed, self.training)
 
 
 def _training(values: Mapping[str, Any]) -> TrainingConfig:

@@ -19,6 +19,7 @@ from utils.config import (
     Settings,
     TrainingConfig,
 )
+from utils.coreset_size import SizeFlags
 from utils.data.label_noise import read_label_noise
 from utils.data.registry import DATASETS
 from utils.data.siamese import FAMILIES, Siamese
@@ -53,6 +54,7 @@ _PROXY: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the retraining's flag
 }
 
 PROXY_FLAGS = ("selection_model", "save_features", "save_scores", *(f"selection_{name}" for name in _PROXY))
+SIZE_FLAGS = tuple(flag.name for flag in flags_of(SizeFlags).values())
 OPTION_FLAGS = {flag.name for method in METHODS.values() for flag in flags_of(method).values()}
 
 WITHOUT_FIELD = (
@@ -116,7 +118,7 @@ def selecting(cross: tuple[str, ...] = ()) -> Groups:
         replace(shared[name], names=f"--selection_{name} {alias}", group="Proxy training", **changes)
         for name, (alias, changes) in _PROXY.items()
     )
-    chosen = flags_of(SelectionConfig, "Selection").values()
+    chosen = (*flags_of(SelectionConfig, "Selection").values(), *flags_of(SizeFlags, "Selection").values())
     options = (flag for method in METHODS.values() for flag in flags_of(method, "Selection").values())
     titles = ("Data", "Network", "Selection", "Proxy training", "Retraining", "Output", "Machine")
     return grouped((*chosen, *shared.values(), *proxy, *options, *WITHOUT_FIELD), titles)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, selecting
+from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, SIZE_FLAGS, selecting
 from experiments.arguments.parser import read_flags
 from methods import METHODS, SCORES
 from methods.base import RANKING, Method, Need
@@ -25,6 +25,7 @@ from utils.config import (
     Settings,
     TrainingConfig,
 )
+from utils.coreset_size import CoresetSize, SizeFlags
 from utils.data.images import WHITE
 from utils.errors import UserError, choose
 from utils.files import content_digest
@@ -63,7 +64,7 @@ def settings_of(values: Namespace, given: frozenset[str]) -> Settings:
         data=data_config(values),
         selection=SelectionConfig(name) if values.coreset else _selection(values, name, method, given),
         training=training_config(values, values.train_batch or values.batch),
-        fractions=(1.0,) if method.whole else values.fraction,
+        sizes=_sizes(values, method),
         cross=tuple(network for network in values.cross if network != values.model),
         coresets=values.coreset,
         execution=execution_config(values),
@@ -127,6 +128,15 @@ def _asked(values: Namespace) -> tuple[str, Method]:
     if asked.canonical is None:
         return values.selection, asked
     return asked.canonical, filled(METHODS[asked.canonical], values)
+
+
+def _sizes(values: Namespace, method: Method) -> tuple[CoresetSize, ...]:
+    """Return how much to keep: each size of which there is one."""
+    if method.whole:
+        return (CoresetSize.of(fraction=1.0),)
+    if values.ipc and not values.balance:
+        raise UserError("--ipc keeps images of each class, and --balance no ranks all at once; leave one of them out")
+    return filled(SizeFlags, values).sizes(values.balance)
 
 
 def _acting(method: Method) -> dict[str, OptionValue]:
@@ -245,7 +255,7 @@ def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tup
     if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
         yield "batch", "is not used: every batch size that it stands for is given or not needed"
     if settings.coresets:
-        chosen = ("balance", "scoring", "temperature", "prune", "score", "scores")
+        chosen = (*SIZE_FLAGS, "balance", "scoring", "temperature", "prune", "score", "scores")
         for name in (*chosen, *sorted(OPTION_FLAGS), *PROXY_FLAGS):
             yield name, "is not used with --coreset, which is selected already"
     else:
@@ -256,9 +266,12 @@ def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tup
 def _idle_selection(values: Namespace, selection: SelectionConfig, method: Method) -> Iterator[tuple[str, str]]:
     name, own = selection.method, flags_of(method)
     if method.whole:
-        yield "fraction", f"is not used by {name}, which keeps every image"
-        yield "balance", f"is not used by {name}, which keeps every image"
-        yield "prune", f"is not used by {name}, which keeps every image"
+        for flag in (*SIZE_FLAGS, "balance", "prune"):
+            yield flag, f"is not used by {name}, which keeps every image"
+    elif not selection.balance:
+        yield "at_least_one", "is not used with --balance no, which knows no classes"
+    elif values.ipc and not (values.fraction or values.budget):
+        yield "at_least_one", "is not used with --ipc, which is of each class"
     asked = filled(METHODS[values.selection], values)
     acting = {flags_of(each)[option].name for each in (asked, method) for option in _acting(each)}
     beside = {own[option].name: own[other].name for option, (other, _) in method.acts_with.items()}

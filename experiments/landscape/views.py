@@ -13,13 +13,14 @@ from experiments.data import data_for
 from experiments.landscape.arguments import Command
 from experiments.selection import Selection
 from utils.config import RunConfig, Settings
+from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.data.fingerprint import check_made_of, identified
 from utils.data.load import Data
 from utils.data.small_set import load_small_set
 from utils.errors import UserError
 from utils.records.groups import group, name_differences, unique_runs
-from utils.records.run_folder import FinishedRun, find_runs, read_run_config
+from utils.records.run_folder import FinishedRun, find_runs, fraction_of, read_run_config
 from utils.training.checkpoint import load_weights
 from utils.training.machine import Machine
 
@@ -65,18 +66,18 @@ def views(command: Command, machine: Machine) -> Iterator[View]:
 
 def _from_flags(command: Command, machine: Machine) -> View:
     settings, landscape = command.settings, command.landscape
-    config = settings.run(settings.fractions[0], settings.seed)
+    config = settings.run(settings.sizes[0], settings.seed)
     model = config.selection.model or settings.model
     data = data_for(model, config.data, config.seed, machine)
     files = {path: _coreset_file(Path(path), config, data) for path in settings.coresets}
     network = None if landscape.network is None else _network_file(Path(landscape.network), model, data, machine)
     coresets = {_file_label(Path(path)): coreset for path, coreset in files.items()}
     for each in command.selections:
-        selection = Selection(each.run(each.fractions[0], each.seed), each.fractions, machine)
-        for fraction in each.fractions:
-            coresets[_label(each, fraction)] = selection.coreset(fraction)
+        selection = Selection(each.run(each.sizes[0], each.seed), each.sizes, machine)
+        for size in each.sizes:
+            coresets[_label(each, size)] = selection.coreset(size)
     if network is None:
-        network = Selection(config, settings.fractions, machine).proxy.network
+        network = Selection(config, settings.sizes, machine).proxy.network
     return View(model, config.seed, data, network.eval(), coresets)
 
 
@@ -94,7 +95,7 @@ def _from_runs(command: Command, machine: Machine) -> Iterator[View]:
     through = {run.path: _proxy_config(run, runs, command) for run in runs}
     for alike in group(runs, lambda run: repr(through[run.path])):
         config = through[alike[0].path]
-        selection = Selection(config, [config.fraction], machine)
+        selection = Selection(config, [config.size], machine)
         names = dict(zip((run.path for run in alike), _run_labels(alike), strict=True))
         coresets = {names[run.path]: Coreset.load(run.path / "coreset.npz") for run in alike}
         for coreset in coresets.values():
@@ -119,8 +120,9 @@ def _proxy_config(run: FinishedRun, runs: list[FinishedRun], command: Command) -
         config = dataclasses.replace(config, selection=selection)
     data = config.data.found_at(settings.data.data_path)
     looks = dataclasses.replace(settings.selection, model=config.selection.model, proxy=config.selection.proxy)
+    whole = CoresetSize.of(fraction=1.0)
     return dataclasses.replace(
-        config, data=data, selection=looks, fraction=1.0, training=settings.training, model=settings.model, repeat=0
+        config, data=data, selection=looks, size=whole, training=settings.training, model=settings.model, repeat=0
     )
 
 
@@ -148,8 +150,8 @@ def _network_file(path: Path, model: str, data: Data, machine: Machine) -> nets.
     return network.to(machine.device)
 
 
-def _label(settings: Settings, fraction: float) -> str:
-    several = f" {fraction:g}" if len(settings.fractions) > 1 else ""
+def _label(settings: Settings, size: CoresetSize) -> str:
+    several = " " + str(size).removeprefix("fraction ") if len(settings.sizes) > 1 else ""
     return settings.selection.method + several
 
 
@@ -160,10 +162,10 @@ def _file_label(path: Path) -> str:
 def _run_labels(runs: list[FinishedRun]) -> list[str]:
     """Return what sets each run apart: its method, settings that differ, and its fraction where there are several."""
     configs = [run.config for run in runs]
-    several = len({config.fraction for config in configs}) > 1
+    several = len(set(map(fraction_of, runs))) > 1
     labels = []
-    for config, settings in zip(configs, name_differences(configs), strict=True):
-        parts = [config.selection.method, *([f"{config.fraction:g}"] if several else [])]
+    for run, settings in zip(runs, name_differences(configs), strict=True):
+        parts = [run.config.selection.method, *([f"{fraction_of(run):g}"] if several else [])]
         labels.append(" ".join(parts) + (f" ({settings})" if settings else ""))
     return [
         label if labels.count(label) == 1 else f"{label} {run.path.name[-8:]}"

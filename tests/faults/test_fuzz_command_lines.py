@@ -34,6 +34,8 @@ SOUND: dict[str, list[str]] = {
     "selection": list(METHODS),
     "selection_optimizer": ["Adam", "SGD", "Rprop"],
     "fraction": ["0.1", "0.5", "1", "0.3 0.6", "1e-3", "0.99 0.99", "1.0"],
+    "budget": ["1", "3", "20", "1000000"],
+    "ipc": ["1", "2", "1000000"],
     "selection_model": ["MLP", "ConvNet"],
     "features": ["../sound.npz", "../sound.npz", "../coreset.npz", "../file", "nowhere.npz", "../images"],
     "coreset": [

@@ -8,8 +8,10 @@ from test_all_methods import every_method, inputs
 
 from methods import METHODS, select_coreset
 from methods.base import PickSettings, SelectionInputs
+from methods.budgets import budgets_for
 from methods.prune import Prune
-from methods.select import budgets_for, select
+from methods.select import select
+from utils.coreset_size import CoresetSize
 from utils.errors import UserError
 from utils.seeding import derive_seed
 
@@ -59,7 +61,7 @@ def test_balanced_each_class_selects_from_what_is_left_of_it(name, options):
     whole = SelectionInputs(
         features.labels, features if "logits" in given else None, None, given.get("scores"), None, difficulty
     )
-    picked = select(method, whole, 0.2, prune=prune, seed=5)
+    picked = select(method, whole, dict.fromkeys(range(3), 4), prune=prune, seed=5)
     expected = []
     for label in range(3):
         own = (features.labels == label).nonzero()[:, 0]
@@ -84,14 +86,14 @@ def test_low_margins_are_hard():
 
 
 def test_a_fraction_of_more_than_is_left_is_refused_up_front():
-    labels = torch.tensor([0] * 10 + [1] * 4)
-    assert budgets_for(labels, 0.7, True, Prune("hardest", 0.25)) == {0: 7, 1: 3}
+    labels, size = torch.tensor([0] * 10 + [1] * 4), CoresetSize("fraction", 0.7)
+    assert budgets_for(labels, size, True, prune=Prune("hardest", 0.25)) == {0: 7, 1: 3}
     with pytest.raises(
         UserError, match=r"prune hardest:0.5 leaves 5 of 10 samples of class 0, fewer than fraction 0.7"
     ):
-        budgets_for(labels, 0.7, True, Prune("hardest", 0.5))
+        budgets_for(labels, size, True, prune=Prune("hardest", 0.5))
     with pytest.raises(UserError, match="leaves 7 of 14 samples, fewer"):
-        budgets_for(labels, 0.7, False, Prune("hardest", 0.5))
+        budgets_for(labels, size, False, prune=Prune("hardest", 0.5))
 
 
 def test_without_scores_it_says_what_is_missing():

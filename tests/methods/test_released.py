@@ -10,7 +10,7 @@ from methods.base import SelectionInputs
 from methods.features import Features
 from methods.lcmat import LCMat
 from methods.released import released_picks
-from methods.select import select_fractions
+from methods.select import select_nested
 from utils.errors import UserError
 
 
@@ -72,9 +72,9 @@ def test_it_is_an_option_of_lcmat():
     features = scored(20, 8)
     inputs = SelectionInputs(features.labels, features)
     method = LCMat(released=True, eps=0.05, num_dims=6)
-    coresets = select_fractions(method, inputs, [0.1, 0.2], balance=True, seed=0)
-    for fraction, budget in ((0.1, 2), (0.2, 4)):
-        assert coresets[fraction].indices.tolist() == released_picks(features, 0.05, 6, budget).indices.tolist()
+    coresets = select_nested(method, inputs, [{0: 2}, {0: 4}])
+    for coreset, budget in zip(coresets, (2, 4), strict=True):
+        assert coreset.indices.tolist() == released_picks(features, 0.05, 6, budget).indices.tolist()
 
 
 def test_features_without_batches_are_refused():

@@ -170,7 +170,7 @@ def test_selected_and_condensed_sets_in_one_table(commands):
     assert len(runs) == 4
     for run in runs:
         assert run.summary is not None
-        assert (run.summary.coreset_size, run.config.fraction) == (20, 0.013908)
+        assert (run.summary.coreset_size, run.config.size.amount) == (20, 0.013908)
         assert run.config.selection.model == "MLP"
         assert SyntheticSet.load(run.path / "coreset.npz").digest() == SyntheticSet.load(path).digest()
     assert commands.main(f"{flags} --coreset {path} --num_eval 2 --cross ConvNet").out == answer.out

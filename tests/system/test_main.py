@@ -51,7 +51,9 @@ def test_a_run_records_what_the_contract_names(commands):
     data = load_data(DataConfig("Digits"))
     coreset = Coreset.load(folder / "coreset.npz")
     picked = data.train.labels[torch.tensor(coreset.indices)].bincount()
-    assert picked.tolist() == [round(0.05 * int(n)) for n in data.train.labels.bincount()]
+    shares = 0.05 * data.train.labels.bincount()
+    assert ((picked - shares).abs() < 1).all()
+    assert len(coreset) == round(0.05 * len(data.train))
     assert summary["coreset_size"] == len(coreset)
     assert not (folder / "checkpoint.pt").exists()
 
@@ -143,6 +145,45 @@ def test_a_finished_run_is_given_its_scores_afterwards(commands):
     scores = read_npz(folder / "scores.npz")
     assert {"indices", "labels", "EL2N", "AUM", "Loss", "Confidence", "DynUnc", "Forgetting"} == scores.keys()
     assert len({len(values) for values in scores.values()}) == 1
+
+
+def test_budgets_of_every_kind_share_a_selection_and_show_in_names_tables_and_summaries(commands):
+    answer = commands.main(f"{FAST} --epochs 1 --selection Uniform --budget 30 100 --ipc 10 --fraction 0.05")
+    assert answer.status == 0
+    (each,) = commands.runs("Digits_MLP_Uniform_ipc10_s0_*")
+    sizes = {folder.name.split("_")[3]: Coreset.load(folder / "coreset.npz") for folder in commands.runs()}
+    assert {tag: len(coreset) for tag, coreset in sizes.items()} == {
+        "budget30": 30,
+        "budget100": 100,
+        "ipc10": 100,
+        "f0.05": 72,
+    }
+    labels = load_data(DataConfig("Digits")).train.labels
+    assert labels[torch.tensor(sizes["ipc10"].indices)].bincount().tolist() == [10] * 10
+    assert set(sizes["budget30"].indices) < set(sizes["f0.05"].indices) < set(sizes["budget100"].indices)
+    summary = json.loads((each / "summary.json").read_text())
+    assert [summary[name] for name in ("fraction", "budget", "ipc")] == [0.069541, None, 10]
+    lines = [line for line in answer.out.splitlines() if line.startswith("| Digits")]
+    assert [[cell.strip() for cell in line.split("|")[4:7]] for line in lines] == [
+        ["budget=30", "0.020862", "30"],
+        ["", "0.05", "72"],
+        ["budget=100", "0.069541", "100"],
+        ["ipc=10", "0.069541", "100"],
+    ]
+
+
+def test_a_run_of_a_budget_is_resumed_and_found_by_it(commands):
+    flags = f"{FAST} --epochs 1 --selection Uniform"
+    commands.main(f"{flags} --budget 40")
+    (folder,) = commands.runs()
+    whole = (folder / "coreset.npz").read_bytes()
+    for name in ("summary.json", "coreset.npz"):
+        (folder / name).unlink()
+    assert commands.main(f"--resume {folder}").status == 0
+    assert (folder / "coreset.npz").read_bytes() == whole
+    assert commands.cross(f"{flags} --budget 40 --cross LeNet").status == 0
+    assert len(commands.runs("Digits_LeNet_Uniform_budget40_*")) == 1
+    assert "--selection Uniform --budget 40" in commands.cross(f"{flags} --budget 41 --cross LeNet").error
 
 
 def test_the_originals_spelling_is_lcmat(commands):

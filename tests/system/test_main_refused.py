@@ -8,6 +8,8 @@ import pytest
 from commands import FAST
 from PIL import Image
 
+from methods import Coreset
+
 
 @pytest.mark.parametrize(
     ("flags", "said"),
@@ -15,7 +17,10 @@ from PIL import Image
         ("--fraction 0", "(0, 1]"),
         ("--fraction 1.5", "(0, 1]"),
         ("--fraction nan", "(0, 1]"),
-        ("--fraction 0.1 0.001", "the smallest that works is"),
+        ("--fraction 0.1 0.001", "gives none of the"),
+        ("--budget 2000", "1438 samples"),
+        ("--ipc 500", "samples of class '"),
+        ("--ipc 5 --balance no", "--balance no"),
         ("--dataset Digitz", "Digits"),
         ("--model ResNet19", "ResNet18"),
         ("--selection LCMap", "LCMat"),
@@ -51,10 +56,10 @@ def test_bad_flags(commands, flags, said, monkeypatch):
     assert not list(commands.folder.rglob("summary.json"))
 
 
-def test_the_smallest_workable_fraction_works(commands):
-    error = commands.main(f"{FAST} --selection Uniform --fraction 0.0001").error
-    smallest = error.split("the smallest that works is ")[1]
-    assert commands.main(f"{FAST} --selection Uniform --epochs 1 --fraction {smallest}").status == 0
+def test_the_fraction_that_is_enough_works(commands):
+    error = commands.main(f"{FAST} --selection Uniform --fraction 0.005").error
+    enough = error.split()[-3]
+    assert commands.main(f"{FAST} --selection Uniform --epochs 1 --fraction {enough}").status == 0
 
 
 def test_a_save_path_that_cannot_be_written(commands):
@@ -98,3 +103,13 @@ def test_an_image_folder_runs(commands, tmp_path):
     answer = commands.main(f"{flags} --fraction 0.2 0.5 --epochs 1")
     assert answer.status == 0, answer.err
     assert len(commands.runs("ImageFolder_MLP_LCMat_*")) == 2
+
+
+def test_a_class_that_a_budget_leaves_empty_is_named_and_kept_on_request(commands, tmp_path):
+    folders = image_folder(tmp_path / "images", {"cat": 20, "newt": 1}, {"cat": 2, "newt": 2})
+    flags = f"{folders} --selection Uniform --epochs 1 --budget 4"
+    assert "budget 4 gives none of the 1 samples of class 'newt'; at_least_one" in commands.main(flags).error
+    answer = commands.main(f"{flags} --at_least_one")
+    assert answer.status == 0, answer.err
+    (file,) = commands.folder.glob("result/ImageFolder_MLP_Uniform_budget4_*/coreset.npz")
+    assert sorted(Coreset.load(file).indices // 20) == [0, 0, 0, 1]

@@ -22,6 +22,7 @@ from utils.config import (
     TrainingConfig,
     digest,
 )
+from utils.coreset_size import CoresetSize
 from utils.errors import UserError
 
 CONFIG = made_up_config(options={"eps": 0.05, "greedy": "LazyGreedy"})
@@ -35,8 +36,13 @@ trainings = st.builds(
 options = st.dictionaries(st.sampled_from(["eps", "K", "greedy"]), numbers | st.integers() | st.booleans() | st.text())
 selections = st.builds(SelectionConfig, st.text(), st.booleans(), options, st.none() | st.text(), st.none() | trainings)
 data_configs = st.builds(DataConfig, st.just("ImageFolder"), st.text(), st.none() | st.integers(1, 224), st.booleans())
+sizes = (
+    st.builds(CoresetSize, st.just("fraction"), st.floats(0, 1, exclude_min=True), st.booleans())
+    | st.builds(CoresetSize, st.just("budget"), st.integers(1), st.booleans())
+    | st.builds(CoresetSize, st.just("ipc"), st.integers(1))
+)
 run_configs = st.builds(
-    RunConfig, data_configs, st.text(), selections, numbers, st.integers(), trainings, st.integers(0, 9)
+    RunConfig, data_configs, st.text(), selections, sizes, st.integers(), trainings, st.integers(0, 9)
 )
 
 
@@ -56,6 +62,8 @@ def changed(values: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
     value = values[name]
     if isinstance(value, bool) or value is None:
         return values | {name: not value}
+    if isinstance(value, float) and value:
+        return values | {name: value / 2}
     return values | {name: value + "x" if isinstance(value, str) else value + 1}
 
 
@@ -76,7 +84,7 @@ def test_no_setting_is_left_out() -> None:
     kinds = (RunConfig, DataConfig, SelectionConfig, TrainingConfig, OptimizerConfig, SchedulerConfig)
     names = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     folder = made_up_config(dataset="ImageFolder").as_dict()
-    parts = {"options", "data", "selection", "training", "optimizer", "scheduler", "proxy"}
+    parts = {"options", "data", "selection", "training", "optimizer", "scheduler", "proxy", "size"}
     assert names - parts - {"train_images", "test_images"} <= {  # which are a record, and no settings
         place[-1] for place in leaves(folder)
     }
@@ -92,6 +100,15 @@ def test_the_folder_of_the_data_counts_only_where_it_defines_them() -> None:
 def test_the_name_says_the_main_settings() -> None:
     pattern = r"Digits_MLP_LCMat_f0\.1_s0_[0-9a-f]{8}"
     assert re.fullmatch(pattern, CONFIG.name())
+    in_all, of_each = (made_up_config(size=CoresetSize(unit, 50)) for unit in ("budget", "ipc"))
+    assert re.fullmatch(r"Digits_MLP_LCMat_budget50_s0_[0-9a-f]{8}", in_all.name())
+    assert re.fullmatch(r"Digits_MLP_LCMat_ipc50_s0_[0-9a-f]{8}", of_each.name())
+
+
+def test_a_fraction_is_recorded_and_named_as_it_always_was() -> None:
+    assert CONFIG.as_dict()["fraction"] == 0.1
+    assert {"size", "budget", "ipc", "at_least_one"}.isdisjoint(CONFIG.as_dict())
+    assert CONFIG.digest() == "d1dca75e"
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
@@ -116,10 +133,11 @@ def test_an_unknown_setting_is_refused(change: dict[str, Any]) -> None:
         RunConfig.from_dict(CONFIG.as_dict() | change)
 
 
-def test_a_command_lines_runs_differ_in_fraction_and_seed_only() -> None:
+def test_a_command_lines_runs_differ_in_size_and_seed_only() -> None:
     settings = Settings(CONFIG.data, CONFIG.selection, CONFIG.training, CONFIG.model)
-    assert settings.run(0.1, 0) == CONFIG
-    assert settings.run(0.2, 1) == dataclasses.replace(CONFIG, fraction=0.2, seed=1)
+    assert settings.run(CoresetSize.of(fraction=0.1), 0) == CONFIG
+    budget = CoresetSize.of(budget=20)
+    assert settings.run(budget, 1) == dataclasses.replace(CONFIG, size=budget, seed=1)
 
 
 def test_fingerprints_are_recorded_and_in_no_name():

@@ -20,10 +20,12 @@ import nets
 from experiments.selection import Selection
 from methods import make_method
 from methods.base import SelectionInputs
+from methods.budgets import budgets_for
 from methods.features import Features
-from methods.select import select_fractions
+from methods.select import select_nested
 from nets.contract import BatchNorm2d
 from utils.config import DataConfig, ExecutionConfig, OptimizerConfig, RunConfig, SelectionConfig, TrainingConfig
+from utils.coreset_size import CoresetSize
 from utils.data.training_set import TrainingSet
 from utils.distributed import World, world_from_environment
 from utils.errors import UserError
@@ -115,21 +117,24 @@ def selected(world: World, name: str, balance: bool, **options: Any) -> dict[str
     z, f = torch.randn(78, 6, generator=random), torch.randn(78, 4, generator=random)
     inputs = SelectionInputs(labels, Features.of(z, f, labels))
     method = make_method(name, **options)
-    coresets = select_fractions(method, inputs, [0.1, 0.3], balance=balance, seed=0, world=world)
-    return {str(fraction): torch.tensor(coreset.indices) for fraction, coreset in coresets.items()}
+    sizes = [CoresetSize.of(fraction=fraction) for fraction in (0.1, 0.3)]
+    budgets = [budgets_for(labels, size, balance) for size in sizes]
+    coresets = select_nested(method, inputs, budgets, seed=0, world=world)
+    return {str(size): torch.tensor(coreset.indices) for size, coreset in zip(sizes, coresets, strict=True)}
 
 
 def pipeline(world: World, name: str, model: str) -> dict[str, Any]:
     """A coreset by a proxy, from the data on."""
     with tempfile.TemporaryDirectory() as folder:
         execution = ExecutionConfig(save_path=world.on_rank_zero(str, folder), workers=0, save_features=True)
+        size = CoresetSize.of(fraction=0.2)
         config = SelectionConfig(name, model=model, proxy=PROXY)
-        run = RunConfig(DataConfig("Tiny"), model, config, 0.2, 0, CONFIG)
+        run = RunConfig(DataConfig("Tiny"), model, config, size, 0, CONFIG)
         picked = []
         for _ in range(2):
-            selection = Selection(run, [0.2], Machine(CPU, execution, world))
+            selection = Selection(run, [size], Machine(CPU, execution, world))
             selection.data = make_data()
-            picked.append(torch.tensor(selection.coreset(0.2).indices))
+            picked.append(torch.tensor(selection.coreset(size).indices))
         world.all_gather_object(None)
         return {"first": picked[0], "from the cache": picked[1]}
 

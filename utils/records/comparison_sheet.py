@@ -16,7 +16,7 @@ from utils.errors import UserError
 from utils.files import write_atomic
 from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures
 from utils.records.groups import DRAWN, group, settings_key, unique_runs
-from utils.records.run_folder import FinishedRun, find_runs
+from utils.records.run_folder import FinishedRun, find_runs, fraction_of
 
 
 def side_by_side(runs: Sequence[FinishedRun]) -> bytes:
@@ -28,7 +28,7 @@ def side_by_side(runs: Sequence[FinishedRun]) -> bytes:
         UserError: there are no runs, or they are of several data sets or of images that are not in memory.
     """
     ways = group(unique_runs(runs), lambda run: settings_key(run.config, (*DRAWN, "model")))
-    shown = sorted((way[0] for way in ways), key=lambda run: (run.config.fraction, run.config.selection.method))
+    shown = sorted((way[0] for way in ways), key=lambda run: (fraction_of(run), run.config.selection.method))
     if len({(run.config.data.dataset, run.config.data.train_images) for run in shown}) != 1:
         raise UserError("a sheet shows finished runs of one data set; name folders that hold such runs")
     real = load_pictures(shown[0].config.data)

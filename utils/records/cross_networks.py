@@ -9,7 +9,7 @@ from typing import Any
 from utils.config import RunConfig
 from utils.errors import UserError
 from utils.records.groups import DRAWN, Statistic, group, name_differences, settings_key, unique_runs
-from utils.records.run_folder import FinishedRun
+from utils.records.run_folder import FinishedRun, fraction_of
 from utils.records.tables import Column, markdown
 
 
@@ -67,7 +67,7 @@ def cross_matrices(runs: Sequence[FinishedRun]) -> list[Matrix]:
     complete = unique_runs(runs)
     if not complete:
         raise UserError("no complete run to make a matrix of")
-    by_problem = group(complete, lambda run: (run.config.data.title, run.config.fraction))
+    by_problem = group(complete, lambda run: (run.config.data.title, fraction_of(run)))
     matrices = [_matrix(of_problem) for of_problem in by_problem]
     return sorted(matrices, key=lambda matrix: (matrix.dataset, matrix.fraction))
 
@@ -84,7 +84,7 @@ def _matrix(runs: Sequence[FinishedRun]) -> Matrix:
     config: RunConfig = runs[0].config
     return Matrix(
         config.data.title,
-        config.fraction,
+        fraction_of(runs[0]),
         tuple(sorted({run.config.model for run in runs})),
         tuple(sorted(rows, key=lambda row: (row.selection == "Full", row.selection, row.label))),
     )

@@ -53,7 +53,7 @@ class Source:
             return count
         config = self.config
         network = f" with {config.selection.model}" if config.selection.model else ""
-        return f"{config.data.dataset}, {config.selection.method}{network}, fraction {config.fraction:g}, {count}"
+        return f"{config.data.dataset}, {config.selection.method}{network}, {config.size}, {count}"
 
 
 def read_source(path: Path) -> Source:

@@ -13,7 +13,8 @@ from utils.records.run_folder import FinishedRun
 
 DRAWN = ("seed", "repeat")  # what a spread is over
 
-_SHOWN = {"data.dataset", "model", "selection.method", "selection.model", "fraction", *DRAWN}
+_IN_IMAGES = ("budget", "ipc")  # sizes that tables show as the fraction they come to
+_SHOWN = {"data.dataset", "model", "selection.method", "selection.model", "fraction", *_IN_IMAGES, *DRAWN}
 
 Item = TypeVar("Item")
 
@@ -85,7 +86,10 @@ def name_differences(configs: Sequence[RunConfig], across_models: bool = False) 
     settings = [_flat(config.as_dict()) for config in configs]
     texts = [""] * len(configs)
     for alike in group(range(len(configs)), lambda index: look(configs[index])):
-        names = sorted({name for index in alike for name in settings[index]} - _SHOWN)
+        there = {name for index in alike for name in settings[index]}
+        names = sorted(there - _SHOWN)
+        if len(there & {"fraction", *_IN_IMAGES}) > 1:  # rows of one fraction may have been asked for differently
+            names += _IN_IMAGES
         values = {name: {json.dumps(settings[index].get(name)) for index in alike} for name in names}
         differing = [name for name in names if len(values[name]) > 1]
         for index in alike:

@@ -18,6 +18,7 @@ class PairedDifference:
     """One row of a table less the baseline: final accuracies in percent, over pairs of the same seed and repeat."""
 
     config: RunConfig
+    fraction: float
     settings: str
     difference: Statistic
 
@@ -49,7 +50,7 @@ def paired_differences(table: Table, baseline: str) -> list[PairedDifference]:
         runs = [run for run in table.runs if settings_key(run.config, DRAWN) == own]
         differences = [_accuracy(run) - known[_pair(run)] for run in runs if _pair(run) in known]
         if differences:
-            rows.append(PairedDifference(row.config, row.settings, Statistic.of(differences)))
+            rows.append(PairedDifference(row.config, row.fraction, row.settings, Statistic.of(differences)))
     if not rows:
         raise UserError(f"no run shares data, network, training, fraction and seed with one of {baseline}")
     return rows
@@ -62,7 +63,7 @@ def paired_table(rows: Sequence[PairedDifference], baseline: str) -> str:
         Column("model", lambda row: row.config.model),
         Column("selection", lambda row: row.config.selection.method),
         Column("settings", lambda row: row.settings),
-        Column("fraction", lambda row: f"{row.config.fraction:g}", number=True),
+        Column("fraction", lambda row: f"{row.fraction:g}", number=True),
         Column("pairs", lambda row: str(row.difference.count), number=True),
         Column(f"final accuracy less {baseline}'s (%)", str, number=True),
     ]

@@ -78,9 +78,9 @@ def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
         if line[0].config.selection.method == "Full":
             _draw_level(axis, line[0], label)
             continue
-        points = sorted(line, key=lambda row: row.config.fraction)
+        points = sorted(line, key=lambda row: row.fraction)
         axis.errorbar(
-            [row.config.fraction for row in points],
+            [row.fraction for row in points],
             [row.final.mean for row in points],
             yerr=[row.final.std or 0 for row in points],
             label=label,
@@ -91,7 +91,7 @@ def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
             linewidth=1.5,
             capsize=3,
         )
-    _label_fractions(axis, sorted({row.config.fraction for row in rows if row.config.selection.method != "Full"}))
+    _label_fractions(axis, sorted({row.fraction for row in rows if row.config.selection.method != "Full"}))
     axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}", fontsize=11)
     axis.set_xlabel("fraction of the training images")
     axis.set_ylabel("final test accuracy (%)")

@@ -242,6 +242,12 @@ def find_runs(save_path: str | Path) -> list[FinishedRun]:
     return runs
 
 
+def fraction_of(run: FinishedRun) -> float:
+    """Return the part of the pool that a complete run trained on."""
+    assert run.summary is not None
+    return run.summary.fraction
+
+
 def unfinished_runs(save_path: str | Path) -> list[Path]:
     """Return the folders of runs that were begun and have no summary yet."""
     return [folder for folder in _folders(save_path) if not (folder / _SUMMARY).exists()]

@@ -49,6 +49,8 @@ class Summary:
     test_interval: int
     selection_model: str | None = None  # the proxy; None where the method needs none
     images_per_second: Mapping[str, float] = field(default_factory=dict)  # of a phase
+    budget: int | None = None  # the images asked for in all, or of each class; else a fraction was asked for
+    ipc: int | None = None
     temperature: float | None = None  # at which the selection looked at the loss, where that was found by a rule
     wrong_labels: float | None = None  # percent of the images trained on whose label --label_noise made wrong
 
@@ -87,6 +89,7 @@ def summarise(
     history: Sequence[Epoch],
     *,
     coreset_size: int,
+    pool_size: int,
     training_steps: int,
     seconds: Mapping[str, float],
     peak_memory_bytes: int,
@@ -97,7 +100,7 @@ def summarise(
 ) -> Summary:
     """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
     return Summary(
-        **identity(config),
+        **{"fraction": config.size.fraction(coreset_size, pool_size), **identity(config)},
         coreset_size=coreset_size,
         training_steps=training_steps,
         final_accuracy=final_accuracy(history),
@@ -117,7 +120,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
         "dataset": config.data.dataset,
         "model": config.model,
         "selection": config.selection.method,
-        "fraction": config.fraction,
+        config.size.unit: config.size.amount,
         "seed": config.seed,
         "repeat": config.repeat,
         "test_interval": config.training.test_interval,

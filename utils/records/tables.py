@@ -39,6 +39,11 @@ class Row:
         return self.config.selection.method + network + (f", {self.settings}" if self.settings else "")
 
     @property
+    def fraction(self) -> float:
+        """The part of the pool that was kept: that asked for, or what the number of images comes to."""
+        return self.summaries[0].fraction
+
+    @property
     def seeds(self) -> int:
         """The number of different seeds."""
         return len({summary.seed for summary in self.summaries})
@@ -159,7 +164,7 @@ _COLUMNS = (
     Column("dataset", lambda row: row.config.data.title),
     Column("model", lambda row: row.config.model),
     Column("selection", lambda row: row.config.selection.method),
-    Column("fraction", lambda row: f"{row.config.fraction:g}", number=True),
+    Column("fraction", lambda row: f"{row.fraction:g}", number=True),
     Column("images", lambda row: _span(s.coreset_size for s in row.summaries), number=True),
     Column("training steps", lambda row: _span(s.training_steps for s in row.summaries), number=True),
     Column("seeds", lambda row: str(row.seeds), number=True),
@@ -229,7 +234,7 @@ def _rows(runs: Sequence[FinishedRun]) -> tuple[Row, ...]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     method = row.config.selection.method
-    place = (row.config.data.title, row.config.model, method == "Full", row.config.fraction)
+    place = (row.config.data.title, row.config.model, method == "Full", row.fraction)
     return (*place, method, row.selection_model, row.settings)
 
 

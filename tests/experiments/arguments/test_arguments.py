@@ -9,6 +9,7 @@ from command_lines import GROUPS, MEMBERS, read
 
 from experiments.arguments import parse
 from utils.config import OptimizerConfig, SchedulerConfig, SelectionConfig, TrainingConfig
+from utils.coreset_size import CoresetSize
 
 DEEPCORE = (
     "--fraction 0.5 --dataset CIFAR10 --data_path ~/datasets --num_exp 1 --workers 10 --optimizer SGD -se 10 "
@@ -18,6 +19,11 @@ PAPER = (
     "--model ResNet18 -se 10 --optimizer SGD --lr 0.1 --batch 128 --selection Submodular --submodular "
     "FacilityLocation --submodular_greedy NaiveGreedy --backpack True --kernel worst --eps 0.01"
 )
+
+
+def sizes(**amounts: list[float]) -> tuple[CoresetSize, ...]:
+    return tuple(CoresetSize(unit, amount) for unit, of_unit in amounts.items() for amount in of_unit)
+
 
 # Every flag with its aliases, the value that it sets, its default, and one other value as text and as value.
 TABLE = [
@@ -31,7 +37,10 @@ TABLE = [
     ("--model", "model", "ResNet18", "convnet", "ConvNet"),
     ("--cross", "cross", (), "vgg16 MLP VGG16", ("VGG16", "MLP")),
     ("--selection", "selection.method", "LCMat", "uniform", "Uniform"),
-    ("--fraction", "fractions", (0.1,), "0.5 0.01 0.50", (0.5, 0.01)),
+    ("--fraction", "sizes", sizes(fraction=[0.1]), "0.5 0.01 0.50", sizes(fraction=[0.5, 0.01])),
+    ("--budget", "sizes", sizes(fraction=[0.1]), "50 7", sizes(budget=[50, 7])),
+    ("--ipc", "sizes", sizes(fraction=[0.1]), "1 10", sizes(ipc=[1, 10])),
+    ("--at_least_one", "sizes", sizes(fraction=[0.1]), "T", (CoresetSize("fraction", 0.1, True),)),
     ("--selection_model", "selection.model", "ResNet18", "LENET", "LeNet"),
     ("--coreset", "coresets", (), "a.npz b/c.npz", ("a.npz", "b/c.npz")),
     ("--balance", "selection.balance", True, "0", False),
@@ -160,7 +169,7 @@ def test_the_published_deepcore_command(capsys, monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     found = read(DEEPCORE)
     assert capsys.readouterr() == ("", "")
-    assert found.fractions == (0.5,)
+    assert found.sizes == sizes(fraction=[0.5])
     assert found.data.data_path == "/home/someone/datasets"
     assert found.selection.method == "Glister"
     assert found.selection.model == "ResNet18"
@@ -250,8 +259,25 @@ def test_pretrained_embeddings_do_not_spare_cal_its_proxy():
 
 
 def test_full_is_the_whole_set():
-    assert read("--selection Full --fraction 0.1 --balance no").fractions == (1.0,)
+    assert read("--selection Full --fraction 0.1 --balance no").sizes == sizes(fraction=[1.0])
     assert read("--selection Full --balance no").selection == read("--selection Full").selection
+
+
+def test_sizes_of_all_kinds_go_together():
+    found = read("--ipc 10 --fraction 0.2 0.1 --budget 50 --at_least_one")
+    assert found.sizes == (
+        CoresetSize("fraction", 0.2, True),
+        CoresetSize("fraction", 0.1, True),
+        CoresetSize("budget", 50, True),
+        CoresetSize("ipc", 10),
+    )
+
+
+@pytest.mark.parametrize("line", ["--balance no", "--ipc 5", "--selection Full", "--coreset a.npz"])
+def test_at_least_one_is_named_where_it_has_no_part(line, capsys):
+    sizes = read(f"{line} --at_least_one").sizes
+    assert "--coreset" in line or not any(size.at_least_one for size in sizes)
+    assert "note: --at_least_one is not used" in capsys.readouterr().err
 
 
 def test_a_saved_coreset_needs_no_selection():

@@ -13,7 +13,7 @@ from utils.config import without_unset
 
 def digest_of(line: str) -> str:
     found = read(line)
-    return found.run(found.fractions[0], found.seeds[0]).digest()
+    return found.run(found.sizes[0], found.seeds[0]).digest()
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,9 @@ def digest_of(line: str) -> str:
             "--selection_model VGG16",
             "--fraction 0.2",
             "--prune hardest:0.2",
+            "--budget 10",
+            "--ipc 10",
+            "--at_least_one",
             "--balance no",
             "--eps 0.01",
             "--K 10",
@@ -123,6 +126,11 @@ def test_every_setting_that_can_change_the_result_changes_the_digest(base, chang
         ("--momentum 0", "--nesterov no"),
         ("--selection kCenterGreedy --pretrained", "-slr 0.3"),
         ("--selection Full", "--fraction 0.3 --balance no --prune hardest:0.2"),
+        ("--selection Full", "--fraction 0.3 --balance no"),
+        ("--selection Full", "--budget 3 --ipc 4 --at_least_one"),
+        ("--balance no", "--at_least_one"),
+        ("--ipc 3", "--at_least_one"),
+        ("--budget 3", "--budget 3 7 --ipc 2"),
     ],
 )
 def test_what_does_not_act_leaves_the_digest_alone(base, change):
@@ -132,7 +140,7 @@ def test_what_does_not_act_leaves_the_digest_alone(base, change):
 @pytest.mark.parametrize("name", ["GradMatch", "Glister"])
 def test_a_method_that_picks_otherwise_than_before_is_not_taken_for_a_run_from_before(name):
     found = read(f"--selection {name}")
-    config = found.run(found.fractions[0], found.seeds[0])
+    config = found.run(found.sizes[0], found.seeds[0])
     before = replace(config, selection=replace(config.selection, revision=None))
     assert before.digest() != config.digest()
     assert "revision" not in without_unset(before.as_dict()["selection"])

@@ -236,7 +236,7 @@ def test_any_command_line_ends_in_settings_or_one_line(parts):
         assert stop.code == 0
         assert any(word.startswith(("-h", "--help")) for word in argv)
     else:
-        run = found.run(found.fractions[0], found.seeds[0])
+        run = found.run(found.sizes[0], found.seeds[0])
         assert len(run.digest()) == 8
 
 

@@ -21,12 +21,14 @@ from utils.config import (
     Settings,
     TrainingConfig,
 )
+from utils.coreset_size import SizeFlags
 from utils.flags import flags_of
 from utils.records.groups import _short
 
 SHARED = (DataConfig, TrainingConfig, OptimizerConfig, SchedulerConfig, Settings, ExecutionConfig)
-KINDS = (*SHARED, SelectionConfig, CondensationConfig, LandscapeConfig, *METHODS.values())
+KINDS = (*SHARED, SelectionConfig, SizeFlags, CondensationConfig, LandscapeConfig, *METHODS.values())
 WITHOUT_FLAG = {
+    "Settings.sizes",  # as SizeFlags say
     *("Settings.data", "Settings.selection", "Settings.training", "Settings.execution", "Settings.given"),
     *("TrainingConfig.optimizer", "TrainingConfig.scheduler"),  # parts, whose own fields have flags
     *("DataConfig.train_images", "DataConfig.test_images"),  # a record of what was found
@@ -49,9 +51,9 @@ def shown(groups: selecting.Groups) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("groups", "kinds", "without_field"),
     [
-        (selecting.selecting(), (*SHARED, SelectionConfig, *METHODS.values()), {"train_batch", "backpack"}),
+        (selecting.selecting(), (*SHARED, SelectionConfig, SizeFlags, *METHODS.values()), {"train_batch", "backpack"}),
         (condensing.condensing(), (*SHARED, CondensationConfig), {"matching"}),
-        (LANDSCAPING, (*SHARED, SelectionConfig, LandscapeConfig, *METHODS.values()), set()),
+        (LANDSCAPING, (*SHARED, SelectionConfig, SizeFlags, LandscapeConfig, *METHODS.values()), set()),
     ],
     ids=["selecting", "condensing", "landscaping"],
 )

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from methods import Coreset, select_coreset
-from methods.select import budgets_for, prefix, smallest_fraction
 from utils.data.fingerprint import Contents
 from utils.data.origin import Origin
 from utils.errors import UserError
@@ -54,31 +53,6 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, weights):
         assert set(archive.files) == {"indices"} | ({"weights"} if weights else set())
 
 
-def test_budgets_are_rounded_class_by_class_or_over_all():
-    labels = torch.tensor([0] * 10 + [1] * 25 + [3] * 7)
-    assert budgets_for(labels, 0.3, True) == {0: 3, 1: 8, 3: 2}
-    assert budgets_for(labels, 0.3, False) == {-1: 13}
-    assert budgets_for(labels, 1.0, True) == {0: 10, 1: 25, 3: 7}
-
-
-@pytest.mark.parametrize("size", [*range(1, 40), 73, 500, 732, 1300, 5000, 49_999, 1_281_167])
-def test_the_smallest_fraction_named_works_and_is_hardly_too_large(size):
-    smallest = smallest_fraction(size)
-    assert round(smallest * size) == 1
-    assert round(0.99 * smallest * size) == 0 or size == 1
-
-
-@pytest.mark.parametrize("balance", [True, False])
-@pytest.mark.parametrize("method", ["LCMat", "Submodular", "Herding", "Uncertainty"])
-def test_a_smaller_fraction_is_a_prefix_of_a_larger_one(method, balance):
-    random = torch.Generator().manual_seed(0)
-    z, f = torch.randn(60, 5, generator=random), torch.randn(60, 3, generator=random)
-    y = torch.arange(60) % 3
-    features = {"embeddings": z, "logits": f, "labels": y, "balance": balance}
-    large, small = (select_coreset(method, **features, fraction=fraction) for fraction in (0.5, 0.2))
-    assert np.array_equal(prefix(large, y, 0.2, balance).indices, small.indices)
-
-
 def test_every_form_of_input_gives_the_same_and_is_left_alone():
     random = np.random.default_rng(0)
     z, f = random.normal(size=(40, 6)), random.normal(size=(40, 4))
@@ -112,6 +86,13 @@ def test_every_form_of_input_gives_the_same_and_is_left_alone():
         ({"embeddings": np.zeros((6, 2), dtype=int)}, "floating-point"),
         ({"fraction": 0.0}, "outside"),
         ({"fraction": 0.01}, "smallest that works"),
+        ({"budget": 2}, "one of fraction, budget"),
+        ({"fraction": None}, "one of fraction, budget"),
+        ({"fraction": None, "budget": 7}, "more than there is: 6 samples"),
+        ({"fraction": None, "budget": 2.5}, "whole number"),
+        ({"fraction": None, "ipc": 4}, "the largest that works is 3"),
+        ({"fraction": None, "ipc": 1, "balance": False}, "ipc is about each class"),
+        ({"at_least_one": True, "balance": False}, "at_least_one is about each class"),
         ({"method": "LCMap"}, "LCMat"),
         ({"epsilon": 1.0}, "no option 'epsilon'"),
         ({"eps": -1.0}, "eps"),

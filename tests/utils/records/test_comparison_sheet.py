@@ -11,6 +11,7 @@ from PIL import Image
 
 from condensation.config import CondensationConfig
 from utils.config import DataConfig, RunConfig, SelectionConfig, TrainingConfig
+from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
@@ -19,7 +20,7 @@ from utils.records.run_folder import FinishedRun, RunFolder, find_runs
 from utils.records.summary import summarise
 from utils.training.history import Epoch
 
-TRAINING = TrainingConfig(epochs=1)
+TRAINING, SIZE = TrainingConfig(epochs=1), CoresetSize("fraction", 0.01)
 
 
 def finish(run_config: RunConfig, saved, size: int, root) -> None:
@@ -33,6 +34,7 @@ def finish(run_config: RunConfig, saved, size: int, root) -> None:
                 run_config,
                 history,
                 coreset_size=size,
+                pool_size=1000,
                 training_steps=1,
                 seconds=seconds,
                 images_per_second={},
@@ -48,10 +50,15 @@ def runs(tmp_path) -> list[FinishedRun]:
     settings: CondensationConfig = config("DM", 1)
     black = SyntheticSet(np.full((10, 1, 8, 8), -5, np.float32), np.arange(10), settings.selection())
     data = DataConfig("Digits")
-    finish(RunConfig(data, "MLP", settings.selection(), 0.01, 0, TRAINING), black, 10, tmp_path)
+    finish(RunConfig(data, "MLP", settings.selection(), SIZE, 0, TRAINING), black, 10, tmp_path)
     for seed in (0, 1):
         picked = Coreset(np.arange(seed, 10 + seed))
-        finish(RunConfig(data, "MLP", SelectionConfig("Uniform"), 0.01, seed, TRAINING), picked, 10, tmp_path)
+        finish(
+            RunConfig(data, "MLP", SelectionConfig("Uniform"), SIZE, seed, TRAINING),
+            picked,
+            10,
+            tmp_path,
+        )
     return find_runs(tmp_path)
 
 

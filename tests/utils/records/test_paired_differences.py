@@ -40,7 +40,7 @@ def test_only_runs_of_the_same_training_and_fraction_are_pairs(tmp_path: Path) -
     record(tmp_path, "LCMat", {0: 55.0}, fraction=0.2)
     record(tmp_path, "LCMat", {0: 99.0}, fraction=0.1, training=TrainingConfig(epochs=2, batch=7))
     [only] = paired_differences(load_table([tmp_path]), "Uniform")
-    assert (only.config.fraction, only.difference.mean) == (0.2, 45.0)
+    assert (only.fraction, only.difference.mean) == (0.2, 45.0)
 
 
 def test_nothing_to_compare_is_said_in_one_line(tmp_path: Path) -> None:
