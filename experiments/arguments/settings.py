@@ -34,6 +34,8 @@ from utils.training.optimizers import optimizer_options, scheduler_options
 
 Kind = TypeVar("Kind")
 
+_SMALLER = {"TinyImageNet": 32}  # sizes that the authors' code takes in place of the images' own
+
 
 def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tuple[str, ...] = ()) -> Settings:
     """Return the settings that ``argv`` (without the program's name) asks for.
@@ -92,6 +94,7 @@ def data_config(values: Namespace) -> DataConfig:
     return filled(
         DataConfig,
         values,
+        im_size=values.im_size or _SMALLER.get(values.dataset),
         val_ratio=values.val_ratio if values.val else DataConfig.val_ratio,
         background=values.background if values.dataset == "ImageFolder" and values.background != WHITE else None,
         noise_matrix=content_digest(Path(noise)) if isinstance(noise, str) else None,
