@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What LCMat-C's curvature term is worth: rho = 0, which is DSA, beside the term unscaled, divided by the curvature of
 # the real images, and scaled to half of what gradient matching moves the pixels by. One table at the end. bash/condense.sh
-# lists what the environment can override; DATASET=ImageFolder DATA_PATH=... takes photographs. Finished work is skipped.
+# lists what the environment can override. Finished work is skipped.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
