@@ -3,9 +3,9 @@
 # three at large ones. IMAGES names a folder of train/<class>/* and test/<class>/*; without it CIFAR10 is downloaded.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export MODEL=${MODEL:-ResNet8} AUGMENTATION=${AUGMENTATION:-standard} SAVE_PATH=${SAVE_PATH:-$PWD/result/study_CIFAR10}
+export MODEL=${MODEL:-ResNet8} SAVE_PATH=${SAVE_PATH:-$PWD/result/study_CIFAR10}
 if [ -n "${IMAGES:-}" ]; then
-    export DATASET=ImageFolder DATA_PATH=$IMAGES
+    export DATASET=ImageFolder DATA_PATH=$IMAGES AUGMENTATION=${AUGMENTATION:-none}
 else
     export DATASET=CIFAR10
 fi

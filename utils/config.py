@@ -129,11 +129,12 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig | None = field(default_factory=SchedulerConfig)  # None: constant lr
     augment: bool = True  # as the data set's table says
-    augmentation: str = flag(  # families of siamese augmentation in place of that, joined by "_"
+    augmentation: str = flag(  # in place of that: families of siamese augmentation joined by "_", or random_<plain>
         "standard",
         "--augmentation",
         "augmentation",
-        "standard (the data set's own), none, or siamese: one or several of {names}, joined by _",
+        "standard (the data set's own; of an ImageFolder resized_crop_flip above --im_size 64, else crop_flip), none, "
+        "crop_flip, resized_crop_flip, or siamese: one or several of {names}, joined by _",
         unset="",
     )
     test_interval: int = flag(

@@ -20,6 +20,7 @@ from utils.config import (
     TrainingConfig,
 )
 from utils.coreset_size import SizeFlags
+from utils.data.augmentation import AUGMENTATIONS
 from utils.data.label_noise import read_label_noise
 from utils.data.registry import DATASETS
 from utils.data.siamese import FAMILIES, Siamese
@@ -64,9 +65,11 @@ WITHOUT_FIELD = (
 
 
 class _Augmentation(OneOf):
-    """A reader of ``standard``, ``none``, or families of siamese augmentation joined by ``_``, in any case."""
+    """A reader of ``standard``, ``none``, a plain augmentation, or siamese families joined by ``_``, in any case."""
 
     def __call__(self, text: str) -> str:
+        if text.casefold() in AUGMENTATIONS:
+            return text.casefold()
         if "_" in text:
             return "_".join(Siamese.of(text).families)
         return choose(self.kind, text, ("standard", "none", *self.names))

@@ -26,7 +26,9 @@ from utils.config import (
     TrainingConfig,
 )
 from utils.coreset_size import CoresetSize, SizeFlags
+from utils.data.augmentation import AUGMENTATIONS, too_small
 from utils.data.images import WHITE
+from utils.data.registry import DATASETS
 from utils.errors import UserError, choose
 from utils.files import content_digest
 from utils.flags import flags_of
@@ -35,6 +37,7 @@ from utils.training.optimizers import optimizer_options, scheduler_options
 Kind = TypeVar("Kind")
 
 _SMALLER = {"TinyImageNet": 32}  # sizes that the authors' code takes in place of the images' own
+_SMALL = 64  # --im_size up to which images of a folder are shifted, and not cropped
 
 
 def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tuple[str, ...] = ()) -> Settings:
@@ -110,8 +113,25 @@ def training_config(values: Namespace, batch: int) -> TrainingConfig:
         optimizer=_optimizer(values),
         scheduler=_scheduler(values),
         augment=values.augmentation != "none",
-        augmentation="" if values.augmentation in ("standard", "none") else values.augmentation,
+        augmentation=_augmentation(values),
     )
+
+
+def _augmentation(values: Namespace) -> str:
+    """Return what settings record in place of the data set's own augmentation, if anything.
+
+    Raises:
+        UserError: images too small for it.
+    """
+    own, asked = DATASETS[values.dataset].augmentation, values.augmentation
+    if asked == "standard" and values.dataset == "ImageFolder":
+        asked = "crop_flip" if values.im_size is None or values.im_size <= _SMALL else "resized_crop_flip"
+    name = own if asked == "standard" else asked
+    if name in AUGMENTATIONS and values.im_size is not None and values.im_size < AUGMENTATIONS[name].smallest_image:
+        raise too_small(name, values.im_size)
+    if name in ("none", own):
+        return ""
+    return f"random_{name}" if name in AUGMENTATIONS else name
 
 
 def execution_config(values: Namespace) -> ExecutionConfig:

@@ -80,7 +80,7 @@ def test_ranks_decode_their_own_files_only(tmp_path: Path, workers: int):
     for name in names:
         pixels = torch.randint(256, (9, 8, 3), generator=random, dtype=torch.uint8)
         Image.fromarray(pixels.numpy()).save(tmp_path / name)
-    images = FileImages(tmp_path, tuple(names), torch.arange(7), 3, 8, 8)
+    images = FileImages(tmp_path, tuple(names), torch.arange(7), 3, 8, 8, crop_whole=True)
     spec = DataSpec("Files", 3, 8, 7, tuple(names), (0.5,) * 3, (0.5,) * 3, "resized_crop_flip")
 
     def batches(world: World) -> list[Batch]:

@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from utils.data.augmentation import crop_flip, draw_crop_flip
+from utils.data.augmentation import AUGMENTATIONS, too_small
 from utils.data.images import FileImages, Images, MemoryImages
 from utils.data.registry import DataSpec
 from utils.data.siamese import Siamese
 from utils.device import memory_layout
 from utils.distributed import SINGLE_PROCESS, World
 from utils.seeding import generator
-
-_AUGMENTATION = {MemoryImages: "crop_flip", FileImages: "resized_crop_flip"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +58,7 @@ class Batches:
         world: the ranks that split every batch among them.
 
     Raises:
-        UserError: (while iterating) an image file cannot be read.
+        UserError: images too small for the augmentation; (while iterating) an image file cannot be read.
     """
 
     def __init__(
@@ -82,8 +80,6 @@ class Batches:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if (augment or siamese) and shuffle_seed is None:
             raise ValueError("augmentation is random: it needs a shuffle_seed")
-        if augment and spec.augmentation not in ("none", _AUGMENTATION[type(images)]):
-            raise ValueError(f"{spec.augmentation} is not for {type(images).__name__}")
         self._images = images
         self._spec = spec
         self._indices = torch.as_tensor(indices, dtype=torch.int64).cpu()
@@ -96,6 +92,9 @@ class Batches:
         self._device = torch.device(device)
         self._shuffle_seed = shuffle_seed
         self._augment_seed = shuffle_seed if augment and spec.augmentation != "none" else None
+        self._augmentation = None if self._augment_seed is None else AUGMENTATIONS[spec.augmentation]
+        if self._augmentation is not None and spec.im_size < self._augmentation.smallest_image:
+            raise too_small(spec.augmentation, spec.im_size)
         self._siamese = siamese
         self._workers = workers
         self._world = world
@@ -115,7 +114,8 @@ class Batches:
             pixels = self._gather(self._images, index, shards)
         else:
             pixels = self._decode(self._images, index, position, shards)
-        for number, (raw, batch, rows) in enumerate(zip(pixels, batches, shards, strict=True)):
+        augmented = self._augmented(pixels, shards, len(index))
+        for number, (raw, batch, rows) in enumerate(zip(augmented, batches, shards, strict=True)):
             x = self._augment_siamese(normalise(raw), number, _length(batch))
             weight = None if weights is None else weights[rows]
             yield Batch(x, labels[rows], indices[rows], positions[batch], weight)
@@ -142,23 +142,32 @@ class Batches:
         return self._siamese.apply(x, replace(draw, numbers=draw.numbers[self._world.shard(count)]))
 
     def _gather(self, images: MemoryImages, index: Tensor, shards: Sequence[slice]) -> Iterator[Tensor]:
-        """Yield uint8 batches from memory, augmented."""
+        """Yield batches from memory, as they are there."""
         index = index.to(images.images.device)
-        parameters: Tensor | None = None
-        if self._augment_seed is not None:
-            drawn = draw_crop_flip(len(index), generator(self._augment_seed, "augment"))
-            parameters = drawn.to(self._device)
         for rows in shards:
-            x = _move(images.images.index_select(0, index[rows]), self._device)
-            yield x if parameters is None else crop_flip(x, parameters[rows])
+            yield _move(images.images.index_select(0, index[rows]), self._device)
 
     def _decode(self, images: FileImages, index: Tensor, position: Tensor, shards: Sequence[slice]) -> Iterator[Tensor]:
-        """Yield uint8 batches from files, augmented."""
+        """Yield uint8 batches from files; random crops of the files themselves are taken here."""
         from utils.data.file_batches import PassOverFiles, decode_batches  # here, because torchvision takes a second
 
-        files = PassOverFiles(images, index, position, self._augment_seed)
+        files = PassOverFiles(images, index, position, self._augment_seed if self._crops_files() else None)
         for x in decode_batches(files, shards, workers=self._workers, pin_memory=self._device.type == "cuda"):
             yield x.to(self._device, non_blocking=True)
+
+    def _crops_files(self) -> bool:
+        images = self._images
+        return isinstance(images, FileImages) and images.crop_whole and self._spec.augmentation == "resized_crop_flip"
+
+    def _augmented(self, pixels: Iterator[Tensor], shards: Sequence[slice], count: int) -> Iterator[Tensor]:
+        """Yield the batches of a pass over ``count`` images, augmented unless they are by now."""
+        if self._augmentation is None or self._augment_seed is None or self._crops_files():
+            yield from pixels
+            return
+        drawn = self._augmentation.draw(count, self._spec.im_size, generator(self._augment_seed, "augment"))
+        parameters = drawn.to(self._device)
+        for x, rows in zip(pixels, shards, strict=True):
+            yield self._augmentation.apply(x, parameters[rows])
 
 
 class Normaliser:

@@ -72,6 +72,8 @@ class FileImages:
         labels: int64 [n], on the CPU.
         channels: 1 (grey) or 3 (RGB).
         background: the colour seen through transparent pixels.
+        crop_whole: whether random crops are of the image in its file, as is usual for ImageNet, instead of the
+            resized one, as of images in memory.
     """
 
     root: Path
@@ -81,6 +83,7 @@ class FileImages:
     resize: int
     crop: int
     background: str = WHITE
+    crop_whole: bool = False
 
     def __post_init__(self) -> None:
         if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.paths),):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from utils.data.base import Loader, Request
 
 if TYPE_CHECKING:
     from utils.data.loaders.class_folders import FoundFiles
-
-Augmentation = Literal["none", "crop_flip", "resized_crop_flip"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class DataSpec:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    augmentation: Augmentation
+    augmentation: str  # a name of utils.data.augmentation.AUGMENTATIONS, or none
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class DatasetSpec:
     num_classes: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    augmentation: Augmentation = "none"
+    augmentation: str = "none"
     finder: str | None = None
 
     @property

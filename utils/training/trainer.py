@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.config import TrainingConfig
+from utils.data.augmentation import RECORDED
 from utils.data.batches import Batch, Batches
 from utils.data.siamese import Siamese
 from utils.data.training_set import TrainingSet
@@ -123,7 +124,10 @@ class Training:
         self.machine, self.observer, self.on_history, self.profile = machine, observer, on_history, profile
         self.device, self.world = machine.device, machine.world
         self.checkpoint = Checkpoint(checkpoint, machine.execution.checkpoint_interval, machine.world)
-        self.siamese = Siamese.of(config.augmentation) if config.augmentation else None
+        plain = RECORDED.get(config.augmentation)
+        self.siamese = Siamese.of(config.augmentation) if config.augmentation and plain is None else None
+        spec = training_set.data.spec
+        self.spec = spec if plain is None else replace(spec, augmentation=plain)
         self.network = network.to(self.device, memory_format=memory_layout(self.device))  # type: ignore[call-overload]
         forward = self.world.data_parallel(self.network)
         self.forward: nn.Module = torch.compile(forward) if config.compile else forward  # type: ignore[assignment]
@@ -265,7 +269,7 @@ class Training:
     def _batches(self, epoch: int) -> Batches:
         return Batches(
             self.train_images,
-            self.training_set.data.spec,
+            self.spec,
             self.training_set.indices,
             self.config.batch,
             device=self.device,

@@ -143,6 +143,27 @@ def split(flag: str) -> tuple[str, list[str]]:
     return " ".join(words[:first]), own
 
 
+@pytest.mark.parametrize(
+    ("line", "augment", "augmentation"),
+    [
+        ("--dataset ImageFolder", True, "random_crop_flip"),
+        ("--dataset ImageFolder --im_size 64", True, "random_crop_flip"),
+        ("--dataset ImageFolder --im_size 65", True, "random_resized_crop_flip"),
+        ("--dataset ImageFolder --augmentation none", False, ""),
+        ("--dataset ImageFolder --augmentation Resized_Crop_Flip", True, "random_resized_crop_flip"),
+        ("--dataset ImageFolder --augmentation color_flip", True, "color_flip"),
+        ("--dataset Digits", True, ""),
+        ("--dataset Digits --augmentation crop_flip", True, "random_crop_flip"),
+        ("--dataset CIFAR10 --augmentation crop_flip", True, ""),  # which is its own
+        ("--dataset ImageNet --augmentation resized_crop_flip", True, ""),
+        ("--dataset ImageNet --augmentation crop_flip", True, "random_crop_flip"),
+    ],
+)
+def test_any_data_set_can_be_augmented_by_crop_and_flip(line: str, augment: bool, augmentation: str):
+    training = read(line).training
+    assert (training.augment, training.augmentation) == (augment, augmentation)
+
+
 def test_the_table_misses_no_flag():
     tabled = {name for row in TABLE for name in split(row[0])[1]}
     assert {name for member in MEMBERS for name in member.names.split()} - tabled == {

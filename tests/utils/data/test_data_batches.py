@@ -11,7 +11,7 @@ from torchvision.transforms import functional as TF
 
 from utils.data.augmentation import crop_flip
 from utils.data.batches import Batch, Batches, Normaliser
-from utils.data.decode import read_random_crop
+from utils.data.decode import read_random_crop, read_resized
 from utils.data.images import FileImages, MemoryImages
 from utils.data.registry import DataSpec
 from utils.errors import UserError
@@ -45,7 +45,7 @@ def slowly(images: Tensor, spec: DataSpec) -> Tensor:
 
 def files(root: Path, n: int = 10) -> FileImages:
     save_folder(root, {"a": n}, size=(20, 12))
-    return FileImages(root, tuple(f"a/{k:03}.png" for k in range(n)), torch.arange(n) % 4, 3, 10, 8)
+    return FileImages(root, tuple(f"a/{k:03}.png" for k in range(n)), torch.arange(n) % 4, 3, 10, 8, crop_whole=True)
 
 
 def test_a_plain_pass_is_the_images_in_order_normalised() -> None:
@@ -115,6 +115,26 @@ def test_augmented_images_are_crops_and_flips_of_the_images() -> None:
     assert len(set(found)) > 6  # each with its own parameters
 
 
+@pytest.mark.parametrize("augmentation", ["crop_flip", "resized_crop_flip"])
+def test_images_in_files_are_augmented_as_those_in_memory(tmp_path: Path, augmentation: str) -> None:
+    in_files = replace(files(tmp_path), crop_whole=False)
+    decoded = [read_resized(in_files.path(index), 10, 8) for index in range(10)]
+    in_memory = MemoryImages(torch.stack(decoded), in_files.labels)  # type: ignore[arg-type]
+    spec = replace(FILES, augmentation=augmentation)
+    first, second, plain = (
+        joined(Batches(images, spec, torch.arange(10), 4, device="cpu", shuffle_seed=0, augment=augment)).x
+        for images, augment in ((in_files, True), (in_memory, True), (in_memory, False))
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, plain)
+
+
+def test_images_too_small_to_be_shifted_are_refused_in_one_line() -> None:
+    images = MemoryImages(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.arange(2))
+    with pytest.raises(UserError, match="crop_flip takes images of 5x5 or more, and these are 4x4; use a larger --im_"):
+        Batches(images, replace(SPEC, im_size=4), torch.arange(2), 2, device="cpu", shuffle_seed=0, augment=True)
+
+
 def test_a_spec_without_augmentation_has_none() -> None:
     plain = replace(SPEC, augmentation="none")
     with_flag, without = (
@@ -154,7 +174,6 @@ def test_normalising_is_exact_to_rounding() -> None:
         ({"indices": torch.tensor([-1, 4])}, "indices must lie in 0 … 39"),
         ({"weights": torch.ones(3)}, "3 weights for 2 indices"),
         ({"augment": True}, "needs a shuffle_seed"),
-        ({"augment": True, "shuffle_seed": 0, "spec": FILES}, "resized_crop_flip is not for MemoryImages"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> None:

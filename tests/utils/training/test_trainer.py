@@ -17,6 +17,7 @@ from tiny_data import make_data
 import nets
 from utils.config import ExecutionConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 from utils.data.batches import Batches
+from utils.data.load import Data
 from utils.data.training_set import TrainingSet
 from utils.errors import DivergedError, UserError
 from utils.seeding import derive_seed
@@ -67,6 +68,28 @@ def training(model: torch.nn.Module, config: TrainingConfig = CONFIG, **options:
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
     return all(torch.equal(x, y) for x, y in pairs)
+
+
+def losses(config: TrainingConfig, data: Data) -> list[float]:
+    return [epoch.train_loss for epoch in training(network(), config, data=data).run().history]
+
+
+@pytest.mark.parametrize("name", ["crop_flip", "resized_crop_flip"])
+def test_an_augmentation_asked_for_acts_as_a_data_sets_own(name):
+    data = make_data()
+    own = dataclasses.replace(data, spec=dataclasses.replace(data.spec, augmentation=name))
+    asked = dataclasses.replace(CONFIG, augmentation=f"random_{name}")
+    assert losses(asked, data) == losses(CONFIG, own) == losses(asked, own)
+    assert losses(asked, data) != losses(CONFIG, data)
+
+
+def test_what_earlier_runs_recorded_of_augmentation_means_what_it_meant():
+    """An ImageFolder's ``standard`` was none, and ``crop_flip`` two siamese families."""
+    data = make_data()
+    assert losses(CONFIG, data) == losses(dataclasses.replace(CONFIG, augment=False), data)
+    siamese = training(network(), dataclasses.replace(CONFIG, augmentation="crop_flip"), data=data).siamese
+    assert siamese is not None
+    assert siamese.families == ("crop", "flip")
 
 
 @pytest.mark.parametrize("weighted", [False, True])

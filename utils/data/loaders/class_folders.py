@@ -44,9 +44,9 @@ class LabelledFiles:
         """The files, below ``root``."""
         return [self.root / name for name in self.names]
 
-    def left_in_files(self, resize: int, crop: int, background: str = WHITE) -> FileImages:
+    def left_in_files(self, resize: int, crop: int, background: str = WHITE, crop_whole: bool = False) -> FileImages:
         """Return the images to be decoded to RGB when asked for: shorter side to ``resize``, centre ``crop``."""
-        return FileImages(self.root, self.names, self.labels, 3, resize, crop, background)
+        return FileImages(self.root, self.names, self.labels, 3, resize, crop, background, crop_whole)
 
 
 @dataclass(frozen=True, eq=False)

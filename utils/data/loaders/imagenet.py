@@ -32,4 +32,5 @@ def load_imagenet(request: Request) -> Source:
     check_headers(train.paths + test.paths, request.workers)
     crop = request.final_size(_CROP, channels=3)
     resize = round(crop * _RESIZE / _CROP)
-    return Source(train.left_in_files(resize, crop), test.left_in_files(resize, crop), found.class_names)
+    train_half, test_half = (half.left_in_files(resize, crop, crop_whole=True) for half in (train, test))
+    return Source(train_half, test_half, found.class_names)
