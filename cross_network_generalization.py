@@ -24,6 +24,7 @@ from utils.config import Settings
 from utils.data.fingerprint import check_made_of
 from utils.data.small_set import load_small_set
 from utils.distributed import world_from_environment
+from utils.errors import ornament
 from utils.records.cross_networks import cross_table
 from utils.records.folder import check_same_data
 from utils.records.run_folder import RunFolder
@@ -67,11 +68,13 @@ def train_on_found(settings: Settings, machine: Machine) -> list[Path]:
 
 def report(folders: Sequence[Path], picture: Path) -> None:
     """Print the table and the matrix of these runs, and draw the matrix."""
-    from utils.records.plots import cross_plot  # here, because matplotlib takes a quarter of a second
-
     runs = load_table(folders).runs
-    cross_plot(runs, picture)
-    print(f"\n{cross_table(runs)}\n\nplot: {picture}")
+    print(f"\n{cross_table(runs)}\n")
+    with ornament("the plot"):
+        from utils.records.plots import cross_plot  # here, because matplotlib takes a quarter of a second
+
+        cross_plot(runs, picture)
+        print(f"plot: {picture}")
 
 
 if __name__ == "__main__":

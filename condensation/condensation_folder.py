@@ -14,7 +14,7 @@ from condensation.learning import Iteration, Learned
 from utils.config import digest
 from utils.data.synthetic_set import SyntheticSet
 from utils.device import describe_device, peak_memory
-from utils.errors import UserError
+from utils.errors import UserError, ornament
 from utils.files import read_json, set_aside, write_atomic, write_json
 from utils.records.folder import Folder, check_same_data, sound
 from utils.records.provenance import provenance
@@ -71,12 +71,13 @@ class CondensationFolder(Folder):
 
     def show(self, synthetic: SyntheticSet, history: Sequence[Iteration], class_names: tuple[str, ...]) -> None:
         """Replace the picture and the history."""
-        from utils.records.contact_sheet import synthetic_sheet  # here, because matplotlib takes a quarter of a second
-
         config = self.config
         done = f"{len(history):,} of {config.iterations:,} iterations"
         title = f"{config.data.dataset}, {config.label}, {config.ipc} images per class, {done}"
-        write_atomic(self.path / "synthetic.png", synthetic_sheet(synthetic, class_names, title))
+        with ornament("synthetic.png"):
+            from utils.records.contact_sheet import synthetic_sheet  # here, because matplotlib takes a quarter second
+
+            write_atomic(self.path / "synthetic.png", synthetic_sheet(synthetic, class_names, title))
         write_history(self.path / "history.csv", history, Iteration)
 
     def finish(self, learned: Learned, device: torch.device) -> Cost:

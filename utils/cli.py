@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import errno
+import io
 import os
 import select
 import signal
@@ -20,9 +22,15 @@ from utils.errors import UserError
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OF_A_FILE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
-    *(errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE),
+    *(errno.EIO, errno.ESTALE),
 }
+_HANDLES = {errno.EMFILE, errno.ENFILE}
+_TOO_MANY = "too many open files; try fewer --workers, or raise the limit (ulimit -n 4096)"
 _NO_MEMORY, _LOST_LOADER = "can't allocate memory", "DataLoader worker (pid"  # as torch says it
+
+
+_IN_ASCII = "lcmat.in_ascii"  # the name of a way to treat characters that an encoding lacks
+_SPELLED = {"±": "+/-", "–": "-", "−": "-", "…": "...", "×": "x", "→": "->", "≥": ">=", "ρ": "rho", "½": "1/2"}
 
 
 class Terminated(KeyboardInterrupt):
@@ -45,6 +53,7 @@ def run_main(function: Callable[[], object]) -> int:
     141: the reader of stdout went away (``| head``), without a word.
     Any other exception is a fault of the program and keeps its traceback.
     """
+    _prepare_streams()
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         return _status(function)
@@ -54,6 +63,33 @@ def run_main(function: Callable[[], object]) -> int:
         return 128 + signal.SIGPIPE
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _prepare_streams() -> None:
+    """Let any text be printed: to nowhere where a stream is closed, else what its encoding lacks in ASCII.
+
+    Descriptors 0 to 2 are taken, so that no file of ours gets the number of a closed stream.
+    """
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(nowhere)
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(descriptor, "w", errors=_IN_ASCII, closefd=False))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_IN_ASCII)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Stand in for characters that an output's encoding lacks, as a handler of codecs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(c, c.encode("ascii", "backslashreplace").decode()) for c in lacking), error.end
+
+
+codecs.register_error(_IN_ASCII, _in_ascii)
 
 
 def _status(function: Callable[[], object]) -> int:
@@ -66,6 +102,8 @@ def _status(function: Callable[[], object]) -> int:
         if error.errno in _FULL:
             _drop_stdout_if_full()
             return _refuse(f"cannot write {error.filename or 'what is printed'}: {error.strerror}")
+        if error.errno in _HANDLES:
+            return _refuse(_TOO_MANY)
         if error.errno not in _OF_A_FILE or error.filename is None:
             raise
         return _refuse(f"cannot use {error.filename}: {error.strerror}")
@@ -86,6 +124,8 @@ def _status(function: Callable[[], object]) -> int:
 def _resource_message(error: MemoryError | RuntimeError) -> str | None:
     """Return what to say of too little memory or a killed loader process; None of other errors."""
     said = str(error).partition("\n")[0]
+    if "Too many open files" in str(error):
+        return _TOO_MANY
     if said.startswith(_LOST_LOADER):
         return f"a loader process was lost ({said}); started again, the run goes on; try fewer --workers"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY in said:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -30,3 +32,13 @@ def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(name.casefold(), by_folded, n=1)
     hint = f" (did you mean {by_folded[near[0]]}?)" if near else ""
     raise UserError(f"unknown {kind} {name!r}{hint}; choose from {', '.join(choices)}")
+
+
+@contextmanager
+def ornament(what: str) -> Iterator[None]:
+    """Go on, with a line on stderr, where a picture cannot be drawn: no result is lost for an ornament."""
+    try:
+        yield
+    except Exception as error:  # of whatever kind: fonts, names, formats, disks
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(f"warning: {what} could not be drawn: {reason}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -33,6 +34,62 @@ def test_done_is_zero(capsys):
 def test_a_user_error_is_one_line_and_status_2(capsys):
     assert run_main(raiser(UserError("no such thing:\n  two lines"))) == 2
     assert capsys.readouterr() == ("", "error: no such thing: two lines\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [
+        ("ascii", "+/-1.2 - 3x...: caf\\xe9 \\udcff \\u65e5\n"),
+        ("latin-1", "±1.2 - 3×...: café \\udcff \\u65e5\n"),
+        ("utf-8", "±1.2 – 3×…: café \\udcff 日\n"),
+    ],
+)
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_an_output_cannot_encode_is_spelled_in_ascii(monkeypatch, encoding, printed, name):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    monkeypatch.setattr(sys, name, stream)
+    assert run_main(lambda: print("±1.2 – 3×…: café \udcff 日", file=getattr(sys, name))) == 0
+    assert stream.buffer.getvalue().decode(encoding) == printed
+
+
+CLOSED = """
+import sys
+from utils.cli import run_main
+from utils.errors import UserError
+
+def work():
+    print("nobody reads ±")
+    sys.stderr.isatty()
+    with open(sys.argv[1], "w") as file:
+        file.write(str(file.fileno()))
+    raise UserError("nobody reads that either")
+
+raise SystemExit(run_main(work))
+"""
+
+
+def test_closed_streams_lose_nothing_but_what_is_printed(tmp_path):
+    command = f"exec {sys.executable} -c '{CLOSED}' {tmp_path / 'file'} <&- >&- 2>&-"
+    ended = subprocess.run(command, shell=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
+    assert ended.returncode == 2
+    assert int((tmp_path / "file").read_text()) > 2  # a file that took a stream's number would get what is printed
+
+
+def test_a_notebooks_mplbackend_stops_no_script():
+    modules = ("main", "condense", "cross_network_generalization", "landscape", "utils.report", "utils.export")
+    scripts = f"import {', '.join(modules)}, utils.records.plots, utils.records.contact_sheet"
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_that_is_not_here"}
+    ended = subprocess.run([sys.executable, "-c", scripts], cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert ended.stderr == b""
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), RuntimeError("unable to open: Too many open files (24)")]
+)
+def test_too_few_file_handles_are_one_line(capsys, error):
+    assert run_main(raiser(error)) == 2
+    assert capsys.readouterr().err.startswith("error: too many open files; try fewer --workers")
 
 
 def test_ctrl_c_is_130(capsys):

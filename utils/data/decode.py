@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import zlib
 from collections.abc import Callable
@@ -29,6 +30,7 @@ _BROKEN = (
     zlib.error,
     Image.DecompressionBombError,
 )  # what Pillow's decoders raise on damaged files
+_OF_THE_MACHINE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _GREY_MODES = frozenset(("1", "L", "LA"))
 _TRANSPARENT_MODES = frozenset(("RGBA", "LA", "PA"))
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -52,7 +54,9 @@ class Unreadable:
 
     @classmethod
     def because(cls, path: Path, error: Exception) -> Unreadable:
-        """Build one from the error that reading it raised."""
+        """Build one from the error that reading it raised; raise one that is no fault of the file."""
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise error
         return cls(path, " ".join(str(error).split()) or type(error).__name__)
 
     def __str__(self) -> str:

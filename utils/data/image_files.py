@@ -143,7 +143,7 @@ def _refuse(unreadable: Sequence[Unreadable]) -> None:
 def _write_list(unreadable: Sequence[Unreadable]) -> Path:
     """Write one unreadable image a line to a file in the temporary folder; return its path."""
     path = Path(tempfile.mkdtemp(prefix="unreadable-")) / "images.txt"
-    write_atomic(path, "".join(f"{item}\n" for item in unreadable).encode())
+    write_atomic(path, os.fsencode("".join(f"{item}\n" for item in unreadable)))
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def fingerprint(spec: DataSpec, *halves: Images) -> str:
         else:
             for index, name in enumerate(half.paths):
                 status = half.path(index).stat()
-                digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+                digest.update(os.fsencode(name) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -158,6 +158,7 @@ def contact_sheet(pictures: Pictures, indices: np.ndarray, *, title: str, picks:
     of_class = [indices[labels == label] for label in shown]
     names = [_shortened(pictures.class_names[label]) for label in shown]
     captions = [f"{name}  ({len(own)})" for name, own in zip(names, of_class, strict=True)]
+    title = _drawable(title)
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 13)
     left = _GAP * 3 + int(max(font.getlength(caption) for caption in captions))
     step = _TILE + _GAP
@@ -194,7 +195,13 @@ def _tile(image: Image.Image) -> Image.Image:
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
+def _drawable(text: str) -> str:
+    """Return a text as one line that a font can measure: line ends, broken characters and the like as ``?``."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _shortened(name: str) -> str:
+    name = _drawable(name)
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,10 +49,11 @@ def plot(table: Table, path: Path) -> None:
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    texts = [label.replace("$", r"\$") for label in labels]  # a name is no formula
     if outside:
-        figure.legend([handles[label] for label in labels], labels, loc="outside right upper", frameon=False)
+        figure.legend([handles[label] for label in labels], texts, loc="outside right upper", frameon=False)
     else:
-        axes[0].legend([handles[label] for label in labels], labels, frameon=False)
+        axes[0].legend([handles[label] for label in labels], texts, frameon=False)
     save_figure(figure, path)
 
 
@@ -158,5 +160,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise UserError(f"a plot is written as PNG, not as {path.name!r}; give a name that ends in .png")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
+        figure.savefig(buffer, format="png")
     write_atomic(path, buffer.getvalue())

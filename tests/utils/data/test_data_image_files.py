@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 from pathlib import Path
 
@@ -191,6 +192,15 @@ def test_what_is_no_image_is_said_in_one_line(tmp_path: Path) -> None:
         assert isinstance(result, Unreadable)
         assert str(path) in str(result)
         assert "\n" not in str(result)
+
+
+def test_too_few_file_handles_are_no_fault_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        read_native(tmp_path / "image.png")
 
 
 def encoded(name: str, mode: str) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_up_runs import finish_run, made_up_config
 from PIL import Image
 
@@ -278,6 +279,15 @@ def test_an_unreadable_image_is_named(tmp_path: Path, photographs: Path, capsys:
     source = (tmp_path / "c.npz", "--dataset", "ImageFolder", "--data_path", photographs)
     assert export(*source, "--format", "contact_sheet", "--output", tmp_path / "sheet.png") == 2
     assert f"cannot read the image {photographs / 'train' / 'cat' / '0.jpg'}" in capsys.readouterr().err
+
+
+def test_contact_sheet_takes_any_names_of_classes() -> None:
+    names = ("two\nlines", "caf\udce9", "日本 \t🐈", "")
+    images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    source = pictures.Pictures(names, np.arange(4), images)
+    content = pictures.contact_sheet(source, np.arange(4), title="a\nb \udce9", picks=1, classes=9)
+    with Image.open(io.BytesIO(content)) as sheet:
+        assert sheet.height > 4 * 64
 
 
 def test_contact_sheet_shows_images_upright_and_opaque(tmp_path: Path) -> None:
