@@ -38,6 +38,7 @@ from methods.score_method import ScoreMethod
 from methods.scoring import at_temperature, auto_temperature
 from methods.select import select
 from methods.submodular import Submodular
+from methods.torch_defaults import usual_defaults
 from methods.uncertainty import Uncertainty
 from methods.uniform import Uniform
 from utils.coreset_size import CoresetSize
@@ -105,6 +106,7 @@ def make_method(name: str, **options: Any) -> Method:
     return METHODS[name](**options)
 
 
+@usual_defaults()
 def select_coreset(
     method: str,
     *,

@@ -132,7 +132,7 @@ def _tensor(name: str, values: Any) -> Tensor:
     if isinstance(values, Tensor):
         if values.layout != torch.strided:
             raise UserError(f"{name} are a sparse tensor; make it dense first")
-        return values
+        return values.detach()
     try:
         array = np.ascontiguousarray(values)
         array = array.astype(array.dtype.newbyteorder("="), copy=not array.flags.writeable)
