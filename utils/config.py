@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from utils.coreset_size import CoresetSize, SizeFlags
 from utils.errors import UserError
-from utils.flags import OneOf, flag, integer, number, optional_path, path, size, switch
+from utils.flags import OneOf, flag, gpu_or_cpu, integer, number, optional_path, path, size, switch
 
 OptionValue = bool | int | float | str
 
@@ -308,16 +309,16 @@ class ExecutionConfig:
     )
     after_analyses: bool = switch("--after_analyses", "compare the curvature of coreset and full set after retraining")
     exact_analyses: bool = switch("--exact_analyses", "the same with exact instead of estimated eigenvalues; slow")
-    gpu: tuple[int, ...] = flag(
+    gpu: tuple[int | str, ...] = flag(
         (),
         "--gpu",
-        integer(0),
-        "CUDA devices to use (default: the first, or else the CPU)",
+        gpu_or_cpu,
+        "CUDA devices to use, or cpu for none of them (default: the first, or else the CPU)",
         "ID [ID ...]",
         group="Machine",
     )
     workers: int = flag(
-        4,
+        min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1),
         "--workers -j",
         integer(0, 1024),
         "loader processes, for data that does not fit in memory",

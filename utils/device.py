@@ -16,8 +16,10 @@ from utils.errors import UserError
 from utils.files import read_field
 
 
-def pick_device(gpu: tuple[int, ...] = (), local_rank: int = 0) -> torch.device:
+def pick_device(gpu: tuple[int | str, ...] = (), local_rank: int = 0) -> torch.device:
     """Choose the first GPU asked for, else the first there is, else the CPU; allow TF32 for float32 on a GPU.
+
+    ``("cpu",)`` asks for the CPU.
 
     Args:
         local_rank: of several processes on this machine the n-th takes the n-th GPU.
@@ -25,15 +27,15 @@ def pick_device(gpu: tuple[int, ...] = (), local_rank: int = 0) -> torch.device:
     Raises:
         UserError: there is no such GPU, or there are more processes than GPUs.
     """
-    if not torch.cuda.is_available():
+    if gpu == ("cpu",) or not torch.cuda.is_available():
         return torch.device("cpu")
     there = torch.cuda.device_count()
-    if absent := [number for number in gpu if number >= there]:
+    if absent := [number for number in gpu if int(number) >= there]:
         raise UserError(f"--gpu {absent[0]}: this machine has GPUs 0 to {there - 1}")
     chosen = gpu or tuple(range(there))
     if local_rank >= len(chosen):
         raise UserError(f"more processes than GPUs; start torchrun with --nproc_per_node={len(chosen)}")
-    device = torch.device("cuda", chosen[local_rank])
+    device = torch.device("cuda", int(chosen[local_rank]))
     torch.cuda.set_device(device)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True

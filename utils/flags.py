@@ -107,6 +107,11 @@ def integer(least: int, most: int = _MOST) -> Callable[[str], int]:
     return read
 
 
+def gpu_or_cpu(text: str) -> int | str:
+    """Read the number of a CUDA device, or ``cpu``."""
+    return "cpu" if text.casefold() == "cpu" else integer(0)(text)
+
+
 def number(interval: str) -> Callable[[str], float]:
     """Return a reader of numbers in an interval as mathematics writes it, ``"(0, 1]"``; ``inf)`` is any finite one."""
     low, high = (float(bound) for bound in interval[1:-1].split(","))

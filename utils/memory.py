@@ -20,18 +20,27 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    return min([_free_on_machine(), *_free_in_groups()])
+    return min([_free_on_machine(), *(left for _, left in _groups())])
+
+
+def whole_memory() -> int:
+    """Return the bytes of RAM that this process may use: the machine's, or what a control group allows."""
+    return min([_on_machine(), *(limit for limit, _ in _groups())])
 
 
 def _free_on_machine() -> int:
     available = read_field(_MEMINFO, "MemAvailable")
     if available is not None:
         return int(available.removesuffix("kB")) * 1024
+    return _on_machine()
+
+
+def _on_machine() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _free_in_groups() -> Iterator[int]:
-    """Yield the bytes that each control group with a limit has left, file cache that nobody uses included."""
+def _groups() -> Iterator[tuple[int, int]]:
+    """Yield the limit of each control group that has one, and the bytes left of it, with cache that nobody uses."""
     for line in _GROUPS.read_text().splitlines() if _GROUPS.exists() else []:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -42,7 +51,7 @@ def _free_in_groups() -> Iterator[int]:
         for folder in (group, *group.parents):
             limit, usage = _number(folder / limit_name), _number(folder / usage_name)
             if limit is not None and usage is not None:
-                yield max(0, limit - usage + int(read_field(folder / "memory.stat", cache_name) or 0))
+                yield limit, max(0, limit - usage + int(read_field(folder / "memory.stat", cache_name) or 0))
             if folder == mount:
                 break
 

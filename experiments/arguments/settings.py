@@ -136,6 +136,10 @@ def _augmentation(values: Namespace) -> str:
 
 def execution_config(values: Namespace) -> ExecutionConfig:
     """Return what the flags say of where and how the work is done."""
+    if "cpu" in values.gpu:
+        if len(values.gpu) > 1:
+            raise UserError("--gpu takes cpu alone, or numbers of CUDA devices")
+        return filled(ExecutionConfig, values)
     there = range(torch.cuda.device_count()) if values.gpu and torch.cuda.is_available() else range(0)
     for device in values.gpu:
         if not there:

@@ -68,6 +68,10 @@ def test_a_gpu_that_is_not_there_is_refused(two_gpus, gpu, local_rank, message):
         pick_device(gpu, local_rank)
 
 
+def test_the_cpu_can_be_asked_for_where_there_are_gpus(two_gpus):
+    assert pick_device(("cpu",), 1) == CPU
+
+
 def test_without_a_gpu_it_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device((3,), 5) == CPU

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_a_limit_of_the_group_leaves_what_is_not_used_and_unused_file_cache(syst
     assert memory.free_memory(CPU) == 340
     write(system, {f"{group}.current": "2000\n", f"{group}.stat": ""})
     assert memory.free_memory(CPU) == 0
+
+
+def test_a_limit_of_the_group_bounds_the_whole_memory(system):
+    assert memory.whole_memory() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    group = "mount/job/memory"
+    write(system, {"groups": "0::/job\n", f"{group}.max": "1000", f"{group}.current": "700\n"})
+    assert memory.whole_memory() == 1000
 
 
 def test_the_narrowest_of_the_groups_around_counts(system):

@@ -101,9 +101,15 @@ class Coreset:
         return None if self.origin is None else self.origin.train_images
 
     def training_set(self, data: Data) -> TrainingSet:
-        """Return the images picked, as a part of ``data``. Raises UserError where ``data`` has fewer images."""
+        """Return the images picked, as a part of ``data``.
+
+        Raises:
+            UserError: ``data`` has fewer images, or no weight is above 0.
+        """
         self.check_fits(len(data.train))
         weights = None if self.weights is None else torch.tensor(self.weights)
+        if weights is not None and len(self) and not weights.any():
+            raise UserError("every weight of the coreset is 0, so nothing would be learned; leave its weights out")
         return TrainingSet(data, torch.tensor(self.indices), weights)
 
     def digest(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
 from command_lines import GROUPS, MEMBERS, read
 
 from experiments.arguments import parse
-from utils.config import OptimizerConfig, SchedulerConfig, SelectionConfig, TrainingConfig
+from utils.config import ExecutionConfig, OptimizerConfig, SchedulerConfig, SelectionConfig, TrainingConfig
 from utils.coreset_size import CoresetSize
 
 DEEPCORE = (
@@ -107,7 +108,7 @@ TABLE = [
     ("--save_features", "execution.save_features", False, "1", True),
     ("--after_analyses", "execution.after_analyses", False, "TRUE", True),
     ("--exact_analyses", "execution.exact_analyses", False, "Yes", True),
-    ("--workers -j", "execution.workers", 4, "0", 0),
+    ("--workers -j", "execution.workers", ExecutionConfig().workers, "0", 0),
     ("--data_on_device", "execution.data_on_device", "auto", "OFF", "off"),
     ("--memory_budget", "execution.memory_budget", None, "8GB", 8_000_000_000),
     ("--amp", "training.amp", False, "t", True),
@@ -162,6 +163,11 @@ def split(flag: str) -> tuple[str, list[str]]:
 def test_any_data_set_can_be_augmented_by_crop_and_flip(line: str, augment: bool, augmentation: str):
     training = read(line).training
     assert (training.augment, training.augmentation) == (augment, augmentation)
+
+
+def test_the_cpu_can_be_asked_for_and_default_workers_do_not_exceed_the_cores():
+    assert read("--gpu CPU").execution.gpu == ("cpu",)
+    assert 1 <= read().execution.workers <= min(4, len(os.sched_getaffinity(0)))
 
 
 def test_the_table_misses_no_flag():

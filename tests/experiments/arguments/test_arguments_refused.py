@@ -108,6 +108,8 @@ BAD = [
     ("--test_fraction 0", "(0, 1]"),
     ("--augmentation colour", "color"),
     ("--augmentation color_color", "twice"),
+    ("--gpu cpu 0", "cpu alone"),
+    ("--gpu gpu", "at least 0"),
     ("--model MLP --im_size 4", "crop_flip takes images of 5x5 or more"),
     ("--model MLP --dataset ImageFolder --im_size 4", "crop_flip takes images of 5x5 or more"),
     ("--model MLP --dataset Digits --augmentation crop_flip --im_size 4", "5x5 or more"),

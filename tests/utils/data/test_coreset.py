@@ -161,3 +161,9 @@ def test_names_that_are_not_of_the_picks_are_refused(tmp_path, change):
     np.savez(tmp_path / "c.npz", indices=np.array([0, 4]), **arrays)
     with pytest.raises(UserError, match=r"c\.npz: it names its training images, but has no array 'class_names'"):
         Coreset.load(tmp_path / "c.npz")
+
+
+def test_weights_that_are_all_zero_are_refused_for_training(tiny_data):
+    with pytest.raises(UserError, match="every weight of the coreset is 0"):
+        Coreset(np.array([1, 2]), np.zeros(2)).training_set(tiny_data)
+    assert len(Coreset(np.array([1, 2]), np.array([0.0, 1.0])).training_set(tiny_data)) == 2

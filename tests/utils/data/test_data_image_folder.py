@@ -200,6 +200,17 @@ def test_transparent_pixels_show_the_background(tmp_path: Path) -> None:
     assert blue.fingerprint != load(tmp_path).fingerprint
 
 
+def test_names_of_any_bytes_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_classes(tmp_path)
+    (tmp_path / "train/cat/000.png").rename(os.fsdecode(os.fsencode(tmp_path / "train/cat") + b"/caf\xe9.png"))
+    for half in ("train", "test"):
+        (tmp_path / half / "dog").rename(os.fsdecode(os.fsencode(tmp_path / half) + b"/\xe9\n"))
+    held = load(tmp_path, im_size=8)
+    assert held.spec.class_names == ("cat", "\udce9\n")
+    monkeypatch.setattr(folder, "whole_memory", lambda: 100)
+    assert len(load(tmp_path, im_size=8).fingerprint) == len(held.fingerprint)
+
+
 def test_im_size_resizes_to_a_square(tmp_path: Path) -> None:
     two_classes(tmp_path, size=(20, 12))
     data = load(tmp_path, im_size=6)
@@ -320,7 +331,7 @@ def test_the_fingerprint_changes_with_a_pixel_a_label_and_a_size(tmp_path: Path)
 
 @pytest.fixture
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "_physical_memory", lambda: 2 * 8 * 3 * 10 * 10 - 1)
+    monkeypatch.setattr(folder, "whole_memory", lambda: 2 * 8 * 3 * 10 * 10 - 1)
 
 
 @pytest.mark.usefixtures("small_machine")
@@ -337,7 +348,7 @@ def test_it_makes_no_difference_where_the_images_are(tmp_path: Path, monkeypatch
     two_classes(tmp_path, size=(14, 10), mode="RGBA")
     Image.fromarray(noise(14, 10, 4)).save(tmp_path / "train/dog/000.png")
     held = load(tmp_path, im_size=10, background="#102030")
-    monkeypatch.setattr(folder, "_physical_memory", lambda: 100)
+    monkeypatch.setattr(folder, "whole_memory", lambda: 100)
     in_files = load(tmp_path, im_size=10, background="#102030")
     assert in_files.spec == held.spec
     for data, other in zip(_batches(held), _batches(in_files), strict=True):

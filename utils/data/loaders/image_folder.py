@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from torch import Tensor
@@ -13,6 +12,7 @@ from utils.data.image_files import read_images, survey
 from utils.data.images import MemoryImages, moments
 from utils.data.loaders.class_folders import FoundFiles, LabelledFiles, find_classes, find_images
 from utils.errors import UserError
+from utils.memory import whole_memory
 
 _LAYOUT = "ImageFolder needs <data_path>/train/<class>/* and <data_path>/test/<class>/* (or val/)"
 
@@ -46,7 +46,7 @@ def load_image_folder(request: Request) -> Source:
     found = find_image_folder(request)
     class_names, train, test = found.class_names, found.train, found.test
     paths = train.paths + test.paths
-    limit = _physical_memory() // 2
+    limit = whole_memory() // 2
     if request.im_size is None:
         read_as_is = partial(read_native, background=request.background)
         images = read_images(paths, read_as_is, request.workers, limit=limit)
@@ -67,8 +67,3 @@ def _in_memory(train: LabelledFiles, test: LabelledFiles, images: Tensor, class_
         raise UserError(f"images are {width}x{height}, not square: pass --im_size N to make every one NxN")
     train_half = MemoryImages(images[: len(train)], train.labels)
     return Source(train_half, MemoryImages(images[len(train) :], test.labels), class_names, moments(train_half))
-
-
-def _physical_memory() -> int:
-    """Return the bytes of RAM."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
