@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from methods.features import Features
+from methods.greedy.close_pairs import CANCELLATION, settle
 from methods.greedy.manhattan import add_manhattan
 from nets.last_layer import augment, hessian_coordinates, probabilities, refuse_overflow, residuals
 from utils.tensor_memory import Scratch
 
-_CANCELLATION = 1e-6  # squared distances below this share of the squared norms are computed again
-_VALUES_AT_ONCE = 1 << 20  # of the factors of pairs that are computed again
 _LANES = 8  # values that a processor takes at once; other numbers of coordinates are slow
 _ROUNDING = 1e-13  # of a row's sum, as a share of the norms behind it
 
@@ -96,27 +95,10 @@ class OuterDistance(Distance):
         products, other = products_of_factors(self.left, self.right, rows, columns, scratch)
         norms = torch.add(self.squared_norms[rows, None], self.squared_norms[columns], out=other)  # [r, c]
         squared = torch.sub(norms, products, alpha=2, out=products)
-        cancelled = (squared < norms.mul_(_CANCELLATION)).nonzero()  # [m, 2]
+        close = squared < norms.mul_(CANCELLATION)
         everything = torch.arange(self.n, device=self.device)
-        i, j = everything[rows][cancelled[:, 0]], everything[columns][cancelled[:, 1]]  # [m] each
-        squared[cancelled[:, 0], cancelled[:, 1]] = self._squared_again(i, j)
+        settle(squared, close, everything[rows], everything[columns], self.left, self.right)
         return squared.sqrt_()
-
-    def _squared_again(self, i: Tensor, j: Tensor) -> Tensor:
-        """Return squared distances of pairs (i, j), int64 [m] each, without cancellation, [m]; 0 where i = j."""
-        squared = torch.zeros(len(i), dtype=torch.float64, device=self.device)
-        for pairs in (i != j).nonzero()[:, 0].split(max(1, _VALUES_AT_ONCE // self.right.shape[1])):
-            squared[pairs] = self._squared_from_differences(i[pairs], j[pairs])
-        return squared
-
-    def _squared_from_differences(self, i: Tensor, j: Tensor) -> Tensor:
-        """Return ¼(‖Δr‖²‖Σv‖² + ‖Σr‖²‖Δv‖² + 2⟨Δr, Σr⟩⟨Δv, Σv⟩), [m], where Δx = x_i − x_j, Σx = x_i + x_j."""
-        dr, sr = self.left[i] - self.left[j], self.left[i] + self.left[j]
-        dv, sv = self.right[i] - self.right[j], self.right[i] + self.right[j]
-        along = dr.square().sum(dim=1) * sv.square().sum(dim=1)
-        across = sr.square().sum(dim=1) * dv.square().sum(dim=1)
-        mixed = 2 * (dr * sr).sum(dim=1) * (dv * sv).sum(dim=1)
-        return (along + across + mixed).clamp_(min=0) / 4
 
 
 class GradientDistance(OuterDistance):

@@ -53,6 +53,8 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
     for _ in range(budget):
         if len(picked) == 1:  # the first pick lowers nearly every gain: all anew in one pass
             bounds = _Bounds(function, picked)
+        if bounds.exhausted():
+            break
         fresh: list[tuple[float, int]] = []
         threshold, width = -math.inf, function.matrix.batch
         while stale := bounds.pop(threshold, width):
@@ -62,6 +64,7 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
         gain, pick = min((each for each in fresh if each[0] >= threshold), key=itemgetter(1))
         bounds.push(each for each in fresh if each[1] != pick)
         _take(function, pick, gain, picked, gains)
+    bounds.take_first(budget - len(picked), picked, gains)
     return _coreset(picked, gains)
 
 
@@ -93,6 +96,8 @@ def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -
     for _ in range(budget):
         if len(picked) == 1:  # the first pick lowers nearly every gain: all anew in one pass
             bounds = _Bounds(function, picked)
+        if bounds.exhausted():
+            break
         while True:
             tied = bounds.pop(bounds.highest() - function.tolerance)
             j = min(j for _, j in tied)
@@ -103,6 +108,7 @@ def approximate_lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -
                 break
             bounds.push([evaluated])
         _take(function, j, gain, picked, gains)
+    bounds.take_first(budget - len(picked), picked, gains)
     return _coreset(picked, gains)
 
 
@@ -119,6 +125,7 @@ class _Bounds:
     """A heap of candidates by the last gain known of each, which bounds its next one from above."""
 
     def __init__(self, function: SetFunction, picked: list[int]) -> None:
+        self.function = function
         self.heap = [(-gain, j) for j, gain in enumerate(function.all_gains().tolist()) if j not in picked]
         heapq.heapify(self.heap)
 
@@ -133,6 +140,15 @@ class _Bounds:
             negative, j = heapq.heappop(self.heap)
             taken.append((-negative, j))
         return taken
+
+    def exhausted(self) -> bool:
+        """Return whether no candidate is left that gains anything: then all are tied, if no gain is negative."""
+        return self.function.monotone and self.highest() <= self.function.tolerance
+
+    def take_first(self, count: int, picked: list[int], gains: list[float]) -> None:
+        """Pick the ``count`` candidates of lowest index."""
+        for pick in sorted(j for _, j in self.heap)[:count]:
+            _take(self.function, pick, _evaluate(self.function, [pick])[0][0], picked, gains)
 
     def push(self, evaluated: Iterable[tuple[float, int]]) -> None:
         """Put candidates back with new bounds (gain, j)."""

@@ -27,9 +27,11 @@ class SetFunction(ABC):
 
     Attributes:
         tolerance: a bound on the difference that rounding makes between equal gains.
+        monotone: whether no gain is ever negative.
     """
 
     tolerance: float
+    monotone = False
 
     def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
         self.matrix = matrix
@@ -55,6 +57,8 @@ class FacilityLocation(SetFunction):
     In distances: Σ_i max(0, nearest_i − D_ij) = Σ_i nearest_i − Σ_i min(nearest_i, D_ij), where nearest_i starts
     at the offset. The picks do not depend on it.
     """
+
+    monotone = True
 
     def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
         super().__init__(matrix, offset)

@@ -130,7 +130,7 @@ class Counting(SetFunction):
     def __init__(self, inner: FacilityLocation) -> None:
         self.inner, self.asked = inner, 0
         self.matrix, self.offset, self.n, self.device = inner.matrix, inner.offset, inner.n, inner.device
-        self.tolerance = inner.tolerance
+        self.tolerance, self.monotone = inner.tolerance, inner.monotone
 
     def gains(self, candidates: torch.Tensor) -> torch.Tensor:
         self.asked += len(candidates)
@@ -151,3 +151,15 @@ def test_lazy_greedy_asks_for_far_fewer_gains():
         greedy(function, 40)
         counts[greedy] = function.asked
     assert counts[lazy_greedy] < counts[naive_greedy] / 3
+
+
+@pytest.mark.parametrize(("greedy", "distinct"), [("LazyGreedy", 1), ("LazyGreedy", 5), ("ApproximateLazyGreedy", 1)])
+def test_candidates_that_gain_nothing_are_taken_in_order_without_asking_for_every_gain(distinct, greedy):
+    features = problem(n=300).features.subset(torch.arange(300) % distinct)
+    distance = GradientDistance(features)
+    function = Counting(FacilityLocation(PairwiseMatrix(distance)))
+    picks = GREEDIES[greedy](function, 100, 0).indices.tolist()
+    assert picks[distinct:] == sorted(set(range(300)) - set(picks[:distinct]))[: 100 - distinct]
+    assert function.asked < 300 * (distinct + 4)
+    if greedy == "LazyGreedy":
+        assert picks == naive_greedy(FacilityLocation(PairwiseMatrix(distance)), 100).indices.tolist()
