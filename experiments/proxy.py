@@ -104,7 +104,7 @@ def _train(
     training = Training(
         network,
         TrainingSet(data, data.pool),
-        config.training,
+        dataclasses.replace(config.training, test_interval=machine.execution.proxy_test_interval),
         seed=config.seed,
         purpose=config.purpose,
         label=f"proxy {config.model}" + (f" {config.repeat}" if config.repeat else ""),

@@ -341,6 +341,14 @@ class ExecutionConfig:
         "SIZE",
         group="Machine",
     )
+    proxy_test_interval: int = flag(  # the proxy's log alone shows it
+        0,
+        "--selection_test_interval -sti",
+        integer(0),
+        "test every N epochs, for the log alone (0: only after the last)",
+        "N",
+        group="Proxy training",
+    )
     profile: bool = switch("--profile", "write a torch profiler trace into the run's folder", group="Machine")
 
 

@@ -50,11 +50,13 @@ _PROXY: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the retraining's flag
     "momentum": ("-sm", {}),
     "weight_decay": ("-swd", {}),
     "nesterov": ("-sn", {}),
-    "test_interval": ("-sti", {"help": "test every N epochs (0: after the last), for the log alone"}),
     "test_fraction": ("-stf", {}),
 }
 
-PROXY_FLAGS = ("selection_model", "save_features", "save_scores", *(f"selection_{name}" for name in _PROXY))
+PROXY_FLAGS = (
+    *("selection_model", "save_features", "save_scores", "selection_test_interval"),
+    *(f"selection_{name}" for name in _PROXY),
+)
 SIZE_FLAGS = tuple(flag.name for flag in flags_of(SizeFlags).values())
 OPTION_FLAGS = {flag.name for method in METHODS.values() for flag in flags_of(method).values()}
 

@@ -192,7 +192,7 @@ def _selection(values: Namespace, name: str, method: Method, given: Collection[s
     return replace(
         base,
         model=values.selection_model or values.model if features is None else None,
-        proxy=_proxy(values) if features is None else None,
+        proxy=_proxy(values, given) if features is None else None,
         features=features,
         scoring=scoring,
         temperature=values.temperature if scoring == "temperature" else None,
@@ -239,11 +239,14 @@ def _scores(method: Method) -> bool:
     return not {Need.FEATURES, Need.REPEATS}.isdisjoint(method.needs)
 
 
-def _proxy(values: Namespace) -> TrainingConfig:
+def _proxy(values: Namespace, given: Collection[str]) -> TrainingConfig:
+    """Return what the flags say of the proxy's training; how often it is tested names a run only where it is given."""
+    interval = "selection_test_interval"
     return filled(
         TrainingConfig,
         values,
         "selection_",
+        test_interval=getattr(values, interval) if interval in given else TrainingConfig.test_interval,
         batch=values.selection_batch or values.batch,
         optimizer=_optimizer(values, "selection_"),
         scheduler=None,

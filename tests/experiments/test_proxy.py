@@ -105,6 +105,19 @@ def test_a_hit_gives_all_that_the_training_gave(tmp_path, trainings):
     assert hit[1].rows.isfinite().all()
 
 
+@pytest.mark.parametrize(("interval", "tested"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3])])
+def test_a_proxy_is_tested_at_the_end_and_as_often_as_asked(tmp_path, interval, tested):
+    execution = ExecutionConfig(save_path=str(tmp_path), proxy_test_interval=interval)
+    trace = TrainingTrace(len(DATA.pool), TRAINING.epochs)
+    proxy = train_proxy(CONFIG, DATA, Machine(CPU, execution), trace)
+    history = proxy.result.history
+    assert [row.epoch for row in history] == [1, 2, 3]
+    assert [row.epoch for row in history if row.test_accuracy is not None] == tested
+    untested = train(tmp_path / "another", CONFIG)[0]
+    torch.testing.assert_close(proxy.network.state_dict(), untested.network.state_dict(), rtol=0, atol=0)
+    assert ExecutionConfig().proxy_test_interval == 0
+
+
 def test_other_settings_are_other_proxies(tmp_path, trainings):
     networks = [train(tmp_path, replace(CONFIG, repeat=repeat))[0].network for repeat in (0, 1)]
     assert trainings == ["proxy MLP", "proxy MLP 1"]

@@ -79,7 +79,7 @@ TABLE = [
     ("--selection_momentum -sm", "selection.proxy.optimizer.momentum", 0.9, "0.5", 0.5),
     ("--selection_weight_decay -swd", "selection.proxy.optimizer.weight_decay", 5e-4, "0", 0.0),
     ("--selection_nesterov -sn", "selection.proxy.optimizer.nesterov", True, "f", False),
-    ("--selection_test_interval -sti", "selection.proxy.test_interval", 1, "0", 0),
+    ("--selection_test_interval -sti", "execution.proxy_test_interval", 0, "3", 3),
     ("--selection_test_fraction -stf", "selection.proxy.test_fraction", 1.0, "0.5", 0.5),
     ("--optimizer", "training.optimizer.name", "SGD", "nadam", "NAdam"),
     ("--lr", "training.optimizer.lr", 0.1, ".01", 0.01),

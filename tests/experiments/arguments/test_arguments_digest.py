@@ -153,3 +153,9 @@ def test_a_method_that_picks_otherwise_than_before_is_not_taken_for_a_run_from_b
 
 def test_methods_that_pick_as_ever_keep_the_names_of_their_runs():
     assert {name for name, method in METHODS.items() if method.revision is not None} == {"GradMatch", "Glister"}
+
+
+@pytest.mark.parametrize(("flags", "recorded"), [("", 1), ("-sti 0", 0), ("-sti 1", 1), ("-sti 5", 5)])
+def test_runs_made_when_the_proxy_was_tested_every_epoch_by_default_are_found(flags, recorded):
+    asked = read(flags)
+    assert asked.selection.proxy.test_interval == recorded, "as it stands in those runs' config.json and digest"
