@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from methods.features import Features
+from methods.greedy.class_threads import pick_in_threads
 from methods.tie_breaking import ranking
 from utils.data.coreset import Coreset
 from utils.errors import UserError
@@ -138,17 +140,26 @@ class Method(ABC):
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Return ``budget`` of the ``len(inputs)`` samples, numbered from 0, in the order picked."""
 
+    def pick_sizes(self, inputs: SelectionInputs, budgets: Sequence[int], settings: PickSettings) -> list[Coreset]:
+        """Return a pick of each of ``budgets``; override it where one pursuit serves picks that are not ``nested``."""
+        if not self.nested:
+            return [self.pick(inputs, budget, settings) for budget in budgets]
+        largest = self.pick(inputs, max(budgets), settings)
+        return [largest.at(np.arange(budget)) for budget in budgets]
+
     def pick_classes(
-        self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
-    ) -> list[Coreset]:
-        """Return the picks of each class, in the order of the classes; override it to pick from several at once.
+        self, classes: Iterable[SelectionInputs], budgets: Sequence[Sequence[int]], settings: Sequence[PickSettings]
+    ) -> list[list[Coreset]]:
+        """Return the picks of each class, in the order of the classes; on a CPU several are picked from side by side.
 
         Args:
             classes: inputs of each class; an iterator may make them one by one.
-            budgets: how many to pick from each.
+            budgets: how many to pick from each, once or several times.
             settings: of each pick.
         """
-        return [self.pick(*each) for each in zip(classes, budgets, settings, strict=True)]
+        if settings and settings[0].device.type == "cpu":
+            return pick_in_threads(self, classes, budgets, settings)
+        return [self.pick_sizes(*each) for each in zip(classes, budgets, settings, strict=True)]
 
     def features_of(self, inputs: SelectionInputs) -> Features:
         """Return the features, or raise a UserError that says what is missing."""

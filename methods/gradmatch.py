@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +45,16 @@ class GradMatch(Method):
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick by matching pursuit with non-negative weights."""
+        return self.pick_sizes(inputs, [budget], settings)[0]
+
+    def pick_sizes(self, inputs: SelectionInputs, budgets: Sequence[int], settings: PickSettings) -> list[Coreset]:
+        """Return a pick of each of ``budgets`` from one pursuit, which knows the weights of its first k picks."""
         gradients = self.features_of(inputs).gradients()
         held_out = inputs.validation
         target = held_out.gradients().mean() if held_out is not None and len(held_out) else gradients.mean()
         with small_steps(gradients.augmented.numel()):
-            pursuit = matching_pursuit(gradients, target, budget, _RIDGE)
-        return Coreset(pursuit.picks, weights=training_weights(pursuit.weights, len(gradients)))
+            pursuits = matching_pursuit(gradients, target, budgets, _RIDGE)
+        return [Coreset(each.picks, weights=training_weights(each.weights, len(gradients))) for each in pursuits]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +65,22 @@ class Pursuit:
     weights: np.ndarray
 
 
-def matching_pursuit(gradients: Gradients, target: Tensor, budget: int, ridge: float) -> Pursuit:
+def matching_pursuit(gradients: Gradients, target: Tensor, budgets: Sequence[int], ridge: float) -> list[Pursuit]:
     """Pick by orthogonal matching pursuit of ``target`` [C, d + 1], without replacement, with weights of at least 0.
 
+    Returns the pursuit as it was after each of ``budgets`` picks.
     A pick costs one product of the factors and an update of the weights; the residual is kept as a matrix
     [C, d + 1].
     """
     r, z = gradients.residuals, gradients.augmented  # [n, C], [n, d + 1]
     squared_norms, correlations = gradients.squared_norms(), gradients.inner(target)  # [n]
+    budget = max(budgets)
     picked_r, picked_z = r.new_empty(budget, r.shape[1]), z.new_empty(budget, z.shape[1])
     scale = target.norm() * squared_norms.max().sqrt()
     weights = NonNegativeRidge(budget, ridge, _UPHILL * scale)
     residual = target
     picks: list[int] = []
+    after: dict[int, Pursuit] = {}
     for t in range(budget):
         strength = gradients.inner(residual)  # [n]
         strength[picks] = -torch.inf
@@ -82,7 +90,9 @@ def matching_pursuit(gradients: Gradients, target: Tensor, budget: int, ridge: f
         gram = (picked_r[:t] @ r[pick]) * (picked_z[:t] @ z[pick])  # [t]
         weights.add(gram, squared_norms[pick], correlations[pick])
         residual = target - (picked_r[: t + 1] * weights.values[: t + 1, None]).T @ picked_z[: t + 1]  # [C, d + 1]
-    return Pursuit(np.array(picks, dtype=np.int64), weights.values.cpu().numpy())
+        if len(picks) in budgets:
+            after[len(picks)] = Pursuit(np.array(picks, dtype=np.int64), weights.values[: t + 1].clone().cpu().numpy())
+    return [after[each] for each in budgets]
 
 
 class NonNegativeRidge:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from methods.base import PickSettings, SelectionInputs
 from methods.embedding_method import EmbeddingMethod
+from methods.greedy.close_pairs import CANCELLATION
 from methods.tie_breaking import first_highest
+from nets.last_layer import refuse_overflow
 from utils.data.coreset import Coreset
 from utils.seeding import generator
 from utils.threads import small_steps
@@ -27,12 +29,30 @@ class KCenterGreedy(EmbeddingMethod):
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick the sample farthest from all picks, again and again."""
         z = self.embeddings_of(inputs).double()  # [n, d]
-
-        def distances(centre: int) -> Tensor:
-            return torch.cdist(z[centre, None], z, compute_mode="donot_use_mm_for_euclid_dist")[0]  # [n]
-
         with small_steps(z.numel()):
-            return farthest_first(distances, first_centre(len(z), settings.seed), budget)
+            return farthest_first(euclidean(z), first_centre(len(z), settings.seed), budget)
+
+
+def euclidean(z: Tensor) -> Callable[[int], Tensor]:
+    """Return a function that gives every sample's distance to the one at an index, float64 [n], for z float64 [n, d].
+
+    ‖z_i‖² + ‖z_j‖² − 2⟨z_i, z_j⟩ of centred z takes one matrix-vector product; where it cancels, differences are taken.
+
+    Raises:
+        UserError: the embeddings' squares overflow.
+    """
+    z = z - z.mean(dim=0)
+    squares = z.square().sum(dim=1)  # [n]
+    refuse_overflow(4 * squares)
+
+    def distances(centre: int) -> Tensor:
+        sizes = squares + squares[centre]
+        squared = torch.addmv(sizes, z, z[centre], alpha=-2)
+        close = (squared < CANCELLATION * sizes).nonzero()[:, 0]
+        squared[close] = (z[close] - z[centre]).square().sum(dim=1)
+        return squared.sqrt_()
+
+    return distances
 
 
 def farthest_first(distances: Callable[[int], Tensor], first: int, budget: int) -> Coreset:

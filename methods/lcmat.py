@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from methods.base import Method, PickSettings, SelectionInputs
+from methods.base import PickSettings, SelectionInputs
 from methods.features import Features
 from methods.greedy.distances import CurvatureDistance, Distance
 from methods.released import released_picks
@@ -53,8 +53,9 @@ class LCMat(CurvatureMethod):
         return super().pick(inputs, budget, settings)
 
     def pick_classes(
-        self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
-    ) -> list[Coreset]:
+        self, classes: Iterable[SelectionInputs], budgets: Sequence[Sequence[int]], settings: Sequence[PickSettings]
+    ) -> list[list[Coreset]]:
         """Pick from each class: the released picks one class after another, others as facility location is."""
-        pick_classes = Method.pick_classes if self.released else CurvatureMethod.pick_classes
-        return pick_classes(self, classes, budgets, settings)
+        if self.released:
+            return [self.pick_sizes(*each) for each in zip(classes, budgets, settings, strict=True)]
+        return super().pick_classes(classes, budgets, settings)

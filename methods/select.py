@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,38 +42,7 @@ def select(
     Raises:
         UserError: an input that the method needs and lacks.
     """
-    device = inputs.labels.device if inputs.features is None else inputs.features.embeddings.device
-    settings = PickSettings(seed, device, memory_budget)
-    members = _members(inputs, budgets, prune)
-    if ALL in budgets:
-        picks = world.on_rank_zero(method.pick, inputs.subset(members[ALL]), budgets[ALL], settings)
-        return picks.mapped(members[ALL].cpu().numpy())
-    labels = list(budgets)
-    mine = [labels[place] for place in world.shard_by_size([len(members[label]) for label in labels])]
-    picked = method.pick_classes(
-        (inputs.subset(members[label], label) for label in mine),
-        [budgets[label] for label in mine],
-        [settings.with_seed(derive_seed(seed, "class", label)) for label in mine],
-    )
-    picks_of: dict[int, Coreset] = {}
-    for part in world.all_gather_object(dict(zip(mine, picked, strict=True))):
-        picks_of |= part
-    return Coreset.concatenated([picks_of[label].mapped(members[label].cpu().numpy()) for label in labels])
-
-
-def _members(inputs: SelectionInputs, budgets: Budgets, prune: Prune | None) -> dict[int, Tensor]:
-    """Return the samples to select from, int64 [m], of each class, or of ALL, less those that are pruned."""
-    if ALL in budgets:
-        members = {ALL: torch.arange(len(inputs), device=inputs.labels.device)}
-    else:
-        counts = inputs.labels.unique(return_counts=True)[1].tolist()
-        members = dict(zip(budgets, inputs.labels.argsort(stable=True).split(counts), strict=True))
-    if prune is None:
-        return members
-    if inputs.difficulty is None:
-        raise UserError(f"prune {prune} needs {Need.DIFFICULTY.value}: pass scores=")
-    difficulty = inputs.difficulty
-    return {label: own[prune.kept(difficulty[own])] for label, own in members.items()}
+    return select_nested(method, inputs, [budgets], seed=seed, memory_budget=memory_budget, prune=prune, world=world)[0]
 
 
 def select_nested(
@@ -93,22 +60,39 @@ def select_nested(
     The one selection takes of each class the most that any of them asks for: under largest remainders a class may give
     fewer samples to the larger coreset.
     """
-    of = partial(select, method, inputs, seed=seed, memory_budget=memory_budget, prune=prune, world=world)
-    if not method.nested:
-        return [of(budgets) for budgets in wanted]
-    largest = of({label: max(budgets[label] for budgets in wanted) for label in wanted[0]})
-    return [prefix(largest, inputs.labels, budgets) for budgets in wanted]
+    device = inputs.labels.device if inputs.features is None else inputs.features.embeddings.device
+    settings = PickSettings(seed, device, memory_budget)
+    labels, members = list(wanted[0]), _members(inputs, wanted[0], prune)
+    picks_of: dict[int, list[Coreset]] = {}
+    if ALL in members:
+        sizes = [budgets[ALL] for budgets in wanted]
+        picks_of[ALL] = world.on_rank_zero(method.pick_sizes, inputs.subset(members[ALL]), sizes, settings)
+    else:
+        mine = [labels[place] for place in world.shard_by_size([len(members[label]) for label in labels])]
+        picked = method.pick_classes(
+            (inputs.subset(members[label], label) for label in mine),
+            [[budgets[label] for budgets in wanted] for label in mine],
+            [settings.with_seed(derive_seed(seed, "class", label)) for label in mine],
+        )
+        for part in world.all_gather_object(dict(zip(mine, picked, strict=True))):
+            picks_of |= part
+    numbers = {label: members[label].cpu().numpy() for label in labels}
+    return [
+        Coreset.concatenated([picks_of[label][place].mapped(numbers[label]) for label in labels])
+        for place in range(len(wanted))
+    ]
 
 
-def prefix(coreset: Coreset, labels: Tensor, budgets: Budgets) -> Coreset:
-    """Return the first picks of a larger coreset, of each class or of all, as many as ``budgets`` says.
-
-    Args:
-        coreset: the larger one.
-        labels: int64 [n], of all samples that it was selected from.
-        budgets: of every class, or of ALL.
-    """
+def _members(inputs: SelectionInputs, budgets: Budgets, prune: Prune | None) -> dict[int, Tensor]:
+    """Return the samples to select from, int64 [m], of each class, or of ALL, less those that are pruned."""
     if ALL in budgets:
-        return coreset.at(np.arange(budgets[ALL]))
-    picked = labels.cpu().numpy()[coreset.indices]  # [k]
-    return coreset.at(np.concatenate([np.flatnonzero(picked == label)[:budget] for label, budget in budgets.items()]))
+        members = {ALL: torch.arange(len(inputs), device=inputs.labels.device)}
+    else:
+        counts = inputs.labels.unique(return_counts=True)[1].tolist()
+        members = dict(zip(budgets, inputs.labels.argsort(stable=True).split(counts), strict=True))
+    if prune is None:
+        return members
+    if inputs.difficulty is None:
+        raise UserError(f"prune {prune} needs {Need.DIFFICULTY.value}: pass scores=")
+    difficulty = inputs.difficulty
+    return {label: own[prune.kept(difficulty[own])] for label, own in members.items()}

@@ -12,7 +12,6 @@ import torch
 from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
 from methods.greedy.class_batches import batched_facility_location
-from methods.greedy.class_threads import pick_in_threads
 from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy.optimizers import GREEDIES, greedy_flag
 from methods.greedy.pairwise_matrix import PairwiseMatrix
@@ -55,38 +54,56 @@ class SetFunctionMethod(Method):
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick greedily from the pairwise matrix of the samples' distances."""
+        matrix, picks = self._pick(inputs, budget, settings)
+        return replace(picks, weights=cluster_sizes(matrix, picks, [budget])[0]) if self.weighted else picks
+
+    def pick_sizes(self, inputs: SelectionInputs, budgets: Sequence[int], settings: PickSettings) -> list[Coreset]:
+        """Return a pick of each of ``budgets``; weighted ones too from one selection, where the greedy ranks."""
+        if not self.weighted or self.greedy == "StochasticGreedy":
+            return super().pick_sizes(inputs, budgets, settings)
+        matrix, largest = self._pick(inputs, max(budgets), settings)
+        weights = cluster_sizes(matrix, largest, budgets)
+        return [replace(largest.at(np.arange(len(each))), weights=each) for each in weights]
+
+    def _pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> tuple[PairwiseMatrix, Coreset]:
         matrix = PairwiseMatrix(self.distance(self.features_of(inputs)), settings.memory_budget)
-        picks = GREEDIES[self.greedy](self.set_function(matrix), budget, settings.seed)
-        return replace(picks, weights=cluster_sizes(matrix, picks)) if self.weighted else picks
+        return matrix, GREEDIES[self.greedy](self.set_function(matrix), budget, settings.seed)
 
     def pick_classes(
-        self, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
-    ) -> list[Coreset]:
-        """Pick from each class: on a CPU in threads, on an accelerator in batches where the greedy is exact."""
-        if not settings:
-            return []
+        self, classes: Iterable[SelectionInputs], budgets: Sequence[Sequence[int]], settings: Sequence[PickSettings]
+    ) -> list[list[Coreset]]:
+        """Pick from each class; on an accelerator in batches of classes where the greedy is exact."""
+        if not settings or settings[0].device.type == "cpu":
+            return super().pick_classes(classes, budgets, settings)
         device, room = settings[0].device, settings[0].memory_budget
-        if device.type == "cpu":
-            return pick_in_threads(self, classes, budgets, settings)
         exact = self.set_function is FacilityLocation and self.greedy in _EXACT_GREEDIES
         if not exact or self.weighted:
             return super().pick_classes(classes, budgets, settings)
-        return batched_facility_location(
-            (self.distance(self.features_of(each)) for each in classes), budgets, device, room
-        )
+        distances = (self.distance(self.features_of(each)) for each in classes)
+        largest = batched_facility_location(distances, [max(each) for each in budgets], device, room)
+        return [[picks.at(np.arange(budget)) for budget in each] for picks, each in zip(largest, budgets, strict=True)]
 
 
-def cluster_sizes(matrix: PairwiseMatrix, picks: Coreset) -> np.ndarray:
-    """Return how many samples each pick is the nearest to, float32 [k]; at equal distances the earlier pick counts."""
+def cluster_sizes(matrix: PairwiseMatrix, picks: Coreset, sizes: Sequence[int]) -> list[np.ndarray]:
+    """Return how many samples each of the first k picks is the nearest to, float32 [k], for every k of ``sizes``.
+
+    At equal distances the earlier pick counts.
+    """
     nearest = torch.full((matrix.n,), torch.inf, dtype=matrix.dtype, device=matrix.device)
     owner = torch.zeros(matrix.n, dtype=torch.int64, device=matrix.device)
     indices = torch.tensor(picks.indices, device=matrix.device)
-    for start in range(0, len(indices), matrix.rows_at_once):
-        least, first = matrix.rows(indices[start : start + matrix.rows_at_once]).min(dim=0)  # [n] each
-        closer = least < nearest
-        owner[closer] = start + first[closer]
-        nearest = torch.minimum(nearest, least)
-    return torch.bincount(owner, minlength=len(picks.indices)).float().cpu().numpy()
+    clusters: dict[int, np.ndarray] = {}
+    start = 0
+    for size in sorted(set(sizes)):
+        while start < size:
+            part = indices[start : min(size, start + matrix.rows_at_once)]
+            least, first = matrix.rows(part).min(dim=0)  # [n] each
+            closer = least < nearest
+            owner[closer] = start + first[closer]
+            nearest = torch.minimum(nearest, least)
+            start += len(part)
+        clusters[size] = torch.bincount(owner, minlength=size).float().cpu().numpy()
+    return [clusters[size] for size in sizes]
 
 
 @dataclass(frozen=True)

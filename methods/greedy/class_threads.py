@@ -6,20 +6,26 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
-from methods.base import Method, PickSettings, SelectionInputs
 from methods.greedy.pairwise_matrix import allowance, roomy_bytes
 from utils.data.coreset import Coreset
 from utils.threads import at_most
+
+if TYPE_CHECKING:
+    from methods.base import Method, PickSettings, SelectionInputs
 
 _CURVATURE = 128  # values of a sample beside its embedding and logits
 
 
 def pick_in_threads(
-    method: Method, classes: Iterable[SelectionInputs], budgets: Sequence[int], settings: Sequence[PickSettings]
-) -> list[Coreset]:
+    method: Method,
+    classes: Iterable[SelectionInputs],
+    budgets: Sequence[Sequence[int]],
+    settings: Sequence[PickSettings],
+) -> list[list[Coreset]]:
     """Pick from each class in a thread of its own; return the picks in the order of the classes.
 
     On matrices of a few thousand rows a core for each class is faster than all cores on one class.
@@ -27,21 +33,21 @@ def pick_in_threads(
     Args:
         method: what picks.
         classes: inputs of each class, taken one by one as memory becomes free.
-        budgets: how many to pick from each.
+        budgets: how many to pick from each, once or several times.
         settings: of each pick; the memory budget of the first is shared by all.
     """
     cores = torch.get_num_threads()
     workers = min(cores, len(budgets))
     if workers == 1:
-        return [method.pick(*each) for each in zip(classes, budgets, settings, strict=True)]
+        return [method.pick_sizes(*each) for each in zip(classes, budgets, settings, strict=True)]
     room = allowance(settings[0].memory_budget, settings[0].device)
     queue = _Queue(zip(classes, budgets, settings, strict=True), room, workers)
-    picks: dict[int, Coreset] = {}
+    picks: dict[int, list[Coreset]] = {}
 
     def work() -> None:
         while (job := queue.take()) is not None:
             try:
-                picks[job.position] = method.pick(job.inputs, job.budget, job.settings)
+                picks[job.position] = method.pick_sizes(job.inputs, job.budgets, job.settings)
             finally:
                 queue.give_back(job)
 
@@ -61,7 +67,7 @@ class _Job:
 
     position: int
     inputs: SelectionInputs
-    budget: int
+    budgets: Sequence[int]
     settings: PickSettings
     bytes: int
 
@@ -70,12 +76,14 @@ class _Queue:
     """Hands out classes one by one, each with memory enough to hold its matrix, or with all there is.
 
     Args:
-        classes: inputs, budget and settings of each.
+        classes: inputs, budgets and settings of each.
         room: bytes that all classes under way may take together.
         workers: threads that share them.
     """
 
-    def __init__(self, classes: Iterable[tuple[SelectionInputs, int, PickSettings]], room: int, workers: int) -> None:
+    def __init__(
+        self, classes: Iterable[tuple[SelectionInputs, Sequence[int], PickSettings]], room: int, workers: int
+    ) -> None:
         self.classes, self.room, self.share = enumerate(classes), room, room // workers
         self.taken, self.open = 0, True
         self.turn, self.changed = threading.Lock(), threading.Condition()
@@ -86,7 +94,7 @@ class _Queue:
             following = next(self.classes, None)
             if following is None:
                 return None
-            position, (inputs, budget, settings) = following
+            position, (inputs, budgets, settings) = following
             dtype = torch.float64 if inputs.features is None else inputs.features.embeddings.dtype
             wanted = roomy_bytes(len(inputs), dtype) + _factor_bytes(inputs)
             needed = min(self.room, max(self.share, wanted))
@@ -95,7 +103,7 @@ class _Queue:
                 if not self.open:
                     return None
                 self.taken += needed
-            return _Job(position, inputs, budget, replace(settings, memory_budget=needed), needed)
+            return _Job(position, inputs, budgets, replace(settings, memory_budget=needed), needed)
 
     def give_back(self, job: _Job) -> None:
         """Free the memory of a class that is done."""

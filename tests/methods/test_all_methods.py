@@ -2,17 +2,22 @@
 
 import dataclasses
 import re
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 import torch
-from method_problems import one_class, problem
+from method_problems import on_cpu, one_class, problem
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import cosine_similarity
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from methods import METHODS, select_coreset
-from methods.base import Need
+from methods import METHODS, make_method, select_coreset
+from methods.base import Need, SelectionInputs
+from methods.budgets import ALL
+from methods.select import select, select_nested
 from nets.last_layer import augment, probabilities
 from utils.errors import UserError
 
@@ -185,7 +190,75 @@ def test_the_first_picks_of_a_larger_coreset_are_the_smaller_one(name, options, 
     assert blocks.flatten().tolist() == small.indices.tolist()
 
 
-def test_only_weighted_and_stochastic_selections_are_made_anew_for_every_size():
+@over(lambda name, options: True)
+@either_balance
+def test_several_sizes_at_once_are_each_by_itself(name, options, balance):
+    features = problem(n=60, labels=torch.arange(60) % 3).features
+    scores = features.embeddings[:, 0].square()
+    given = SelectionInputs(features.labels, features, scores=scores, difficulty=scores)
+    labels = range(3) if balance else [ALL]
+    wanted = [dict.fromkeys(labels, size) for size in (6, 2, 17, 2)]
+    together = select_nested(make_method(name, **options), given, wanted, seed=4)
+    for budgets, coreset in zip(wanted, together, strict=True):
+        alone = select(make_method(name, **options), given, budgets, seed=4)
+        assert coreset.indices.tolist() == alone.indices.tolist()
+        assert (coreset.weights is None) == (alone.weights is None)
+        if coreset.weights is not None:
+            np.testing.assert_allclose(coreset.weights, alone.weights, rtol=1e-6)
+
+
+@pytest.fixture
+def threads():
+    """A function that sets torch's threads until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@every_method
+def test_classes_side_by_side_are_classes_one_by_one(name, options, threads):
+    features = problem(n=90, C=4).features
+    coresets = []
+    for count in (1, 3):
+        threads(count)
+        coresets.append(selected(features, name, options, seed=2))
+    assert coresets[0].indices.tolist() == coresets[1].indices.tolist()
+    np.testing.assert_array_equal(*([] if each.weights is None else each.weights for each in coresets))
+
+
+@pytest.mark.parametrize("name", ["Herding", "kCenterGreedy", "GradMatch", "Glister", "ContextualDiversity", "LCMat"])
+def test_each_class_has_a_thread_of_its_own(name, threads, monkeypatch):
+    seen = set()
+    pick_sizes = METHODS[name].pick_sizes
+
+    def watched(*each):
+        seen.add(threading.get_ident())
+        time.sleep(0.01)
+        return pick_sizes(*each)
+
+    monkeypatch.setattr(METHODS[name], "pick_sizes", watched)
+    threads(3)
+    selected(problem(n=90, C=4).features, name, {})
+    assert len(seen - {threading.get_ident()}) == 3
+
+
+@pytest.mark.parametrize("memory_budget", [None, 1], ids=["held", "on demand"])
+@pytest.mark.parametrize("name", ["Craig", "LCMat", "GradMatch"])
+def test_weights_of_several_sizes_take_one_selection(name, memory_budget, monkeypatch):
+    features = one_class(problem(n=60, labels=torch.arange(60) % 3).features)
+    method = make_method(name, **({"weighted": True} if name == "LCMat" else {}))
+    alone = {size: method.pick(SelectionInputs(features.labels, features), size, on_cpu()).weights for size in (9, 2)}
+    pursuits: list[int] = []
+    for module, function in (("methods.submodular", "PairwiseMatrix"), ("methods.gradmatch", "matching_pursuit")):
+        before = getattr(sys.modules[module], function)
+        monkeypatch.setattr(f"{module}.{function}", lambda *a, before=before: pursuits.append(1) or before(*a))
+    found = method.pick_sizes(SelectionInputs(features.labels, features), [9, 2], on_cpu(0, memory_budget))
+    assert len(pursuits) == 1
+    for coreset, weights in zip(found, alone.values(), strict=True):
+        np.testing.assert_allclose(coreset.weights, weights, rtol=1e-6)
+
+
+def test_only_weighted_and_stochastic_selections_are_no_prefixes():
     apart = [(name, options) for name, options in VARIANTS if not METHODS[name](**options).nested]
     assert {name for name, _ in apart} == {"CCS", "Craig", "GradMatch", "Glister"}
     assert [options["greedy"] for name, options in apart if name == "Glister"] == ["StochasticGreedy"]

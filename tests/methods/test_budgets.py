@@ -15,7 +15,7 @@ from method_problems import problem
 from methods import METHODS, make_method, select_coreset
 from methods.base import SelectionInputs
 from methods.budgets import ALL, budgets_for, largest_remainder, smallest_fraction
-from methods.select import prefix, select, select_nested
+from methods.select import select, select_nested
 from utils.coreset_size import CoresetSize
 from utils.errors import UserError
 
@@ -144,16 +144,6 @@ def test_the_smallest_fraction_gives_its_total_and_is_hardly_too_large(n):
 def test_numbers_of_samples_are_whole(amount):
     with pytest.raises(UserError, match="whole number of at least 1"):
         CoresetSize("budget", amount)
-
-
-@pytest.mark.parametrize("balance", [True, False])
-@pytest.mark.parametrize("method", ["LCMat", "Submodular", "Herding", "Uncertainty"])
-def test_a_smaller_size_is_a_prefix_of_a_larger_one(method, balance):
-    features = problem(n=60).features
-    inputs = SelectionInputs(features.labels, features)
-    large, small = (budgets_for(features.labels, CoresetSize("budget", size), balance) for size in (30, 12))
-    coresets = [select(make_method(method), inputs, budgets) for budgets in (large, small)]
-    assert prefix(coresets[0], features.labels, small).indices.tolist() == coresets[1].indices.tolist()
 
 
 @pytest.mark.parametrize("name", ["LCMat", "Craig"])

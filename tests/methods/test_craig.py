@@ -66,5 +66,5 @@ def test_weights_are_no_option():
         )
 
 
-def test_weights_depend_on_the_size_so_that_smaller_coresets_are_selected_anew():
+def test_weights_depend_on_the_size():
     assert not Craig().nested

@@ -54,7 +54,7 @@ def test_against_a_literal_pursuit_of_dense_gradients(seed, ridge, scale):
     atoms = dense(given, features)
     picked, weights = literal(atoms, atoms.mean(axis=0), 8, ridge)
     gradients = features.gradients()
-    pursuit = matching_pursuit(gradients, gradients.mean(), 8, ridge)
+    pursuit = matching_pursuit(gradients, gradients.mean(), [8], ridge)[0]
     assert pursuit.picks.tolist() == picked
     np.testing.assert_allclose(pursuit.weights, weights, rtol=1e-7, atol=1e-10)
 
@@ -66,7 +66,7 @@ def test_fault_a_gradient_that_points_away_is_not_picked_for_its_size(seed):
     atoms = dense(given)
     target, ridge, budget = atoms.mean(axis=0), 1e-3, 30
     gradients = given.features.gradients()
-    pursuit = matching_pursuit(gradients, gradients.mean(), budget, ridge)
+    pursuit = matching_pursuit(gradients, gradients.mean(), [budget], ridge)[0]
     picked, weights = by_absolute_values(atoms, target, budget, ridge)
     error, before = (
         np.linalg.norm(w @ atoms[p] - target) for p, w in ((pursuit.picks, pursuit.weights), (picked, weights))
@@ -129,7 +129,7 @@ def test_the_ridge_is_one():
     given = problem(n=6)
     gradients = given.features.subset(torch.tensor([3])).gradients()
     squared = float(gradients.squared_norms()[0])
-    pursuit = matching_pursuit(gradients, gradients.mean(), 1, ridge=1.0)
+    pursuit = matching_pursuit(gradients, gradients.mean(), [1], ridge=1.0)[0]
     assert pursuit.weights[0] == pytest.approx(squared / (squared + 1))
     picks = GradMatch().pick(inputs(given.features.subset(torch.tensor([3]))), 1, on_cpu())
     assert (picks.indices.tolist(), picks.weights.tolist()) == ([0], [1.0])
@@ -192,5 +192,5 @@ def test_samples_without_a_gradient_can_fill_the_budget():
     np.testing.assert_allclose(picks.weights, 1.0)
 
 
-def test_weights_depend_on_the_size_so_that_smaller_coresets_are_selected_anew():
+def test_weights_depend_on_the_size():
     assert not GradMatch().nested

@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise_distances
 from methods import select_coreset
 from methods.base import SelectionInputs
 from methods.features import Features
-from methods.kcentergreedy import KCenterGreedy, farthest_first, first_centre
+from methods.kcentergreedy import KCenterGreedy, euclidean, farthest_first, first_centre
 from utils.errors import UserError
 
 
@@ -32,6 +32,25 @@ def test_against_a_literal_loop(seed):
     features = problem(n=30, d=4, seed=seed).features
     picks = KCenterGreedy().pick(inputs(features), 30, on_cpu(seed)).indices.tolist()
     assert picks == literal(pairwise_distances(features.embeddings.numpy()), picks[0], 30)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-3])
+def test_copies_with_noise_far_from_the_origin_against_a_literal_loop(noise, offset):
+    random = torch.Generator().manual_seed(1)
+    z = torch.randn(8, 5, generator=random, dtype=torch.float64)[torch.arange(40) % 8] + offset
+    z += noise * torch.randn(z.shape, generator=random, dtype=torch.float64)
+    expected = (z[:, None] - z).square().sum(dim=2).sqrt().numpy()
+    found = torch.stack([euclidean(z)(centre) for centre in range(40)]).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-15 * max(offset, 1))
+    picks = farthest_first(euclidean(z), 3, 40 if noise else 8).indices.tolist()
+    assert picks == literal(expected, 3, len(picks))
+
+
+def test_embeddings_whose_squares_overflow_are_refused():
+    z = torch.tensor([[1e200], [-1e200]], dtype=torch.float64)
+    with pytest.raises(UserError, match="too large"):
+        KCenterGreedy(pretrained=True).pick(SelectionInputs(torch.zeros(2).long(), pretrained=z), 1, on_cpu())
 
 
 def test_everything_is_within_twice_the_least_covering_radius():

@@ -124,11 +124,11 @@ def classes_of(sizes: list[int]) -> list[SelectionInputs]:
 @pytest.mark.parametrize("memory_budget", [None, 60_000, 1])
 def test_classes_side_by_side_are_classes_one_by_one(memory_budget):
     sizes = [31, 5, 60, 12, 44, 7, 23]
-    budgets = [n // 2 for n in sizes]
+    budgets = [[n // 2] for n in sizes]
     settings = [on_cpu(seed, memory_budget) for seed in range(len(sizes))]
     method = LCMat(greedy="StochasticGreedy")  # the seed of each class counts
     found = pick_in_threads(method, iter(classes_of(sizes)), budgets, settings)
-    for each, budget, alone, picks in zip(classes_of(sizes), budgets, settings, found, strict=True):
+    for each, (budget,), alone, (picks,) in zip(classes_of(sizes), budgets, settings, found, strict=True):
         np.testing.assert_array_equal(picks.indices, method.pick(each, budget, alone).indices)
     assert torch.get_num_threads() == 4
 
@@ -175,8 +175,8 @@ def test_classes_under_way_share_the_memory_and_are_made_when_their_turn_comes(w
             made.append(number - len(watched.most_bytes))
             yield each
 
-    picks = pick_in_threads(watched, classes(), [3] * 10, [on_cpu(0, room)] * 10)
-    assert [each.indices.tolist() for each in picks] == [[0, 1, 2]] * 10
+    picks = pick_in_threads(watched, classes(), [[3]] * 10, [on_cpu(0, room)] * 10)
+    assert [each.indices.tolist() for (each,) in picks] == [[0, 1, 2]] * 10
     assert max(watched.most_bytes) <= room
     assert 1 < max(watched.at_once) <= 4
     assert max(made) <= 4, "as many classes exist as there are workers"
@@ -184,7 +184,7 @@ def test_classes_under_way_share_the_memory_and_are_made_when_their_turn_comes(w
 
 @pytest.mark.usefixtures("four_threads")
 def test_a_class_that_fails_ends_the_selection_with_its_error(watched):
-    budgets = [1, 2, 13, *[1] * 200]
+    budgets = [[1], [2], [13], *[[1]] * 200]
     with pytest.raises(ValueError, match="unlucky"):
         pick_in_threads(watched, iter(classes_of([9] * 203)), budgets, [on_cpu(0, 10**6)] * 203)
     assert len(watched.at_once) < 100, "the other classes were not worked off first"
