@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import utils  # noqa: F401  # before torch: see there
+
+# isort: split
 import dataclasses
 import math
 from numbers import Integral, Real

@@ -6,6 +6,9 @@ To add one, write its file and import its ``NetworkSpec`` here: the imports are 
 
 from __future__ import annotations
 
+import utils  # before torch: see there
+
+# isort: split
 from collections.abc import Sequence
 
 from nets.alexnet import AlexNet
