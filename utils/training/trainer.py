@@ -135,7 +135,8 @@ class Training:
         self.train_images = machine.hold(training_set.data.train)
         self.test_images = machine.hold(training_set.data.test)
         self.steps_per_epoch = len(self._batches(0))
-        self.optimizer = build_optimizer(config.optimizer, self.network.parameters())
+        self.parameters = tuple(self.network.parameters())
+        self.optimizer = build_optimizer(config.optimizer, self.parameters)
         self.scheduler = build_scheduler(config.scheduler, self.optimizer, config.epochs, self.steps_per_epoch)
         self.position, self.tally = _Position(), _Tally.empty(self.device)
 
@@ -195,7 +196,8 @@ class Training:
             logits = self.forward(batch.x)
         losses = F.cross_entropy(full_precision(logits), batch.y, reduction="none")  # [b]
         loss = self._mean(losses, batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:  # as zero_grad does, in a tenth of the time
+            parameter.grad = None
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
