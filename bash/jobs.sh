@@ -4,7 +4,7 @@
 : "${JOBS:=1}"
 FAILED=0
 if [ "$JOBS" -gt 1 ]; then
-    CORES=$("$PYTHON" -c 'import os; print(len(os.sched_getaffinity(0)))')
+    CORES=$("$PYTHON" -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((CORES > JOBS ? CORES / JOBS : 1))}
     trap 'kill $(jobs -p) 2> /dev/null; exit 130' INT TERM
 fi
