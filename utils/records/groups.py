@@ -15,6 +15,7 @@ DRAWN = ("seed", "repeat")  # what a spread is over
 
 _IN_IMAGES = ("budget", "ipc")  # sizes that tables show as the fraction they come to
 _SHOWN = {"data.dataset", "model", "selection.method", "selection.model", "fraction", *_IN_IMAGES, *DRAWN}
+_TELLING = {"selection.prune", "selection.score"}  # shown even where all alike have them: others of the method have not
 
 Item = TypeVar("Item")
 
@@ -74,7 +75,7 @@ def settings_key(config: RunConfig, without: Collection[str] = ()) -> str:
 
 
 def name_differences(configs: Sequence[RunConfig], across_models: bool = False) -> list[str]:
-    """For each configuration what sets it apart from others of its data set, networks and method.
+    """For each configuration what sets it apart from others of its data set, networks and method, and how it is pruned.
 
     With ``across_models`` those that train another network are compared too.
     """
@@ -91,7 +92,7 @@ def name_differences(configs: Sequence[RunConfig], across_models: bool = False) 
         if len(there & {"fraction", *_IN_IMAGES}) > 1:  # rows of one fraction may have been asked for differently
             names += _IN_IMAGES
         values = {name: {json.dumps(settings[index].get(name)) for index in alike} for name in names}
-        differing = [name for name in names if len(values[name]) > 1]
+        differing = [name for name in names if len(values[name]) > 1 or name in _TELLING]
         for index in alike:
             known = [name for name in differing if settings[index].get(name) is not None]
             texts[index] = ", ".join(f"{_short(name)}={settings[index][name]}" for name in known)

@@ -113,6 +113,15 @@ def test_wrong_labels_have_a_column_where_there_are_any(tmp_path: Path) -> None:
     assert [row["wrong_labels"] for row in csv.DictReader(io.StringIO(table.csv()))] == ["", "12.5000"]
 
 
+def test_a_pruned_selection_says_so(tmp_path: Path) -> None:
+    plain = made_up_config("Uniform")
+    pruned = replace(plain.selection, model="MLP", prune="hardest:0.2", score="AUM")
+    finish_run(tmp_path, plain, 70.0)
+    finish_run(tmp_path, replace(plain, selection=pruned), 80.0)
+    labels = {row.label for row in load_table([tmp_path]).rows}
+    assert labels == {"Uniform", "Uniform, prune=hardest:0.2, score=AUM"}
+
+
 def test_right_and_wrong_labels_are_two_data_sets_in_tables_and_plots(tmp_path: Path) -> None:
     for noise in (None, 0.2):
         config = made_up_config()
