@@ -36,7 +36,7 @@ from utils.errors import UserError
 from utils.flags import Flag, OneOf, flags_of, integer
 
 _OWN = "Condensation"  # the heading of its flags
-_NO_CURVATURE = (
+NO_CURVATURE = (
     "note: with one image per class the variance of its gradients is zero, and so LCMat-C's curvature term moves "
     "no pixel; --curvature diagonal acts there"
 )
@@ -61,7 +61,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literat
     "gamma": {"default": 0.1},
     "step_size": {"default": None, "help": "epochs between the steps of a schedule (default: half of them)"},
 }
-_MATCHING = Flag(
+MATCHING_FLAG = Flag(
     "--matching", OneOf("matching", MATCHINGS), "DSA", "LCMat: the first term, as in DC or DSA", group=_OWN
 )
 
@@ -87,7 +87,8 @@ def parse(argv: Sequence[str], *, description: str = "") -> Command:
     groups = condensing()
     values, given = read_flags(argv, groups, "condense.py", description)
     if values.resume is None:
-        condensations = tuple(_condensation(values, seed) for seed in range(values.seed, values.seed + values.num_exp))
+        seeds = range(values.seed, values.seed + values.num_exp)
+        condensations = tuple(condensation_config(values, seed) for seed in seeds)
     else:
         condensations = (_recorded(values),)
     config = condensations[0]
@@ -96,7 +97,7 @@ def parse(argv: Sequence[str], *, description: str = "") -> Command:
     kept = [flag.name for title in ("Data", _OWN) for flag in groups[title] if flag.name != "data_path"]
     print_notes(_idle(values, config, training, kept), given)
     if config.rho and not config.curvature_acts:
-        print(_NO_CURVATURE, file=sys.stderr)
+        print(NO_CURVATURE, file=sys.stderr)
     return Command(condensations, training, (config.model, *others), values.num_eval, execution_config(values))
 
 
@@ -109,10 +110,10 @@ def condensing() -> Groups:
         if flag.name not in _LEFT_OUT
     )
     own = flags_of(CondensationConfig, _OWN).values()
-    return grouped((*own, _MATCHING, *shared), ("Data", _OWN, "Evaluation", "Output", "Machine"))
+    return grouped((*own, MATCHING_FLAG, *shared), ("Data", _OWN, "Evaluation", "Output", "Machine"))
 
 
-def _condensation(values: Namespace, seed: int) -> CondensationConfig:
+def condensation_config(values: Namespace, seed: int) -> CondensationConfig:
     """Return what the flags say of one condensation; what the method does not take is at its default."""
     method, defaults = values.method, METHODS[values.method]
     outer, inner = (1, 1) if method == "DM" else loops(values.ipc)
@@ -183,6 +184,11 @@ def _idle(
             yield name, "is not used with --resume, which keeps the settings of that condensation"
         yield "save_path", "is not used with --resume, which goes on where that condensation is"
         return
+    yield from idle_condensation(values, config)
+
+
+def idle_condensation(values: Namespace, config: CondensationConfig) -> Iterator[tuple[str, str]]:
+    """Yield the flags of condensation that have no part in this one, each with the reason."""
     if config.method != "LCMat":
         for name in ("rho", "curvature", "curvature_scale", "matching"):
             yield name, f"is not used by {config.method}"

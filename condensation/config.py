@@ -176,6 +176,18 @@ class CondensationConfig:
         }
         return SelectionConfig(self.label, options=options, model=self.model)
 
+    @classmethod
+    def of_selection(cls, selection: SelectionConfig, data: DataConfig, seed: int) -> CondensationConfig:
+        """Return the condensation that :meth:`selection` was of; the inverse of it."""
+        method = next(name for name, defaults in METHODS.items() if defaults.label == selection.method)
+        options: dict[str, Any] = dict(selection.options)
+        return cls(data, str(selection.model), seed, method=method, **options)
+
+
+def is_condensation(selection: SelectionConfig) -> bool:
+    """Return whether a run's selection is a condensation."""
+    return selection.method in {defaults.label for defaults in METHODS.values()}
+
 
 def loops(ipc: int) -> tuple[int, int]:
     """Return (outer, inner): the published ones, else about 500 epochs of a network, 50 at most between two steps."""

@@ -22,7 +22,8 @@ def selected_before(settings: Settings) -> list[FinishedRun]:
         UserError: there are none; says which there are.
     """
     runs = find_runs(settings.execution.save_path)
-    matching = [run for run in runs if run.summary is not None and _matches(run.config, settings)]
+    at_once = [run for run in runs if run.summary is not None and run.config.scenario is None]
+    matching = [run for run in at_once if _matches(run.config, settings)]
     if not matching:
         raise _nothing_found(settings, runs)
     coresets = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from experiments.coreset_files import CONTENT
@@ -29,19 +30,33 @@ def resume(settings: Settings, machine: Machine) -> Path:
     Raises:
         UserError: no run is there, its folder was renamed, or the file that it was selected by is missing.
     """
-    path = Path(str(settings.execution.resume))
-    folder = path if path.is_dir() else path.parent
-    config = _recorded(path, folder)
-    if ignored := sorted(settings.given - _USED):
-        print(f"note: not used, for a resumed run keeps its own settings: --{', --'.join(ignored)}", file=sys.stderr)
-    config = dataclasses.replace(config, data=as_found(config.data.found_at(settings.data.data_path), machine))
-    machine = dataclasses.replace(
-        machine, execution=dataclasses.replace(machine.execution, save_path=str(folder.parent))
-    )
-    with RunFolder(config, folder.parent, machine.world) as run:
+    config, machine = recorded_run(settings.data.data_path, settings.given, machine)
+    if config.scenario is not None:
+        raise UserError(f"{config.name()} is a run of several steps; continual.py --resume goes on with it")
+    with RunFolder(config, machine.execution.save_path, machine.world) as run:
         if run.needs_coreset:
             _selection(config, machine).keep(run, config.size)
         return retrain(run, machine)
+
+
+def recorded_run(data_path: str, given: Collection[str], machine: Machine) -> tuple[RunConfig, Machine]:
+    """Return the configuration of the run that ``--resume`` names, and the machine that goes on with it in its place.
+
+    Args:
+        data_path: where its images are now.
+        given: names of the flags that the command line gives; those of no use here are named in a ``note: …`` line.
+
+    Raises:
+        UserError: no run is there, or its folder was renamed.
+    """
+    path = Path(str(machine.execution.resume))
+    folder = path if path.is_dir() else path.parent
+    config = _recorded(path, folder)
+    if ignored := sorted(set(given) - _USED):
+        print(f"note: not used, for a resumed run keeps its own settings: --{', --'.join(ignored)}", file=sys.stderr)
+    config = dataclasses.replace(config, data=as_found(config.data.found_at(data_path), machine))
+    execution = dataclasses.replace(machine.execution, save_path=str(folder.parent))
+    return config, dataclasses.replace(machine, execution=execution)
 
 
 def _recorded(path: Path, folder: Path) -> RunConfig:

@@ -11,6 +11,7 @@ from experiments.data import data_for
 from experiments.landscape_gaps import record_gaps
 from utils.config import RunConfig, Settings
 from utils.data.coreset import Coreset
+from utils.data.registry import DataSpec
 from utils.data.small_set import SmallSet
 from utils.data.training_set import TrainingSet
 from utils.device import describe_device, peak_memory
@@ -49,6 +50,12 @@ def retraining_purpose(repeat: int) -> str:
     return f"retraining {repeat}"
 
 
+def fresh_network(config: RunConfig, spec: DataSpec) -> nets.Network:
+    """Return the network that a run's retraining begins with."""
+    seed_torch(config.seed, retraining_purpose(config.repeat), "network")
+    return nets.build(config.model, spec.channels, spec.num_classes, spec.im_size)
+
+
 def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine) -> Summary:
     config, execution, world = run.config, machine.execution, machine.world
     analysed = execution.after_analyses or execution.exact_analyses
@@ -59,9 +66,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         )
     data = data_for(config.model, config.data, config.seed, machine)
     training_set = small_set.training_set(data)
-    spec, purpose = data.spec, retraining_purpose(config.repeat)
-    seed_torch(config.seed, purpose, "network")
-    network = nets.build(config.model, spec.channels, spec.num_classes, spec.im_size)
+    network, purpose = fresh_network(config, data.spec), retraining_purpose(config.repeat)
     result = Training(
         network,
         training_set,
@@ -86,7 +91,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         seconds={**timing.seconds, "training": result.seconds},
         images_per_second={**timing.images_per_second, "training": result.images_per_second},
         temperature=timing.temperature,
-        wrong_labels=_wrong_labels(training_set),
+        wrong_labels=wrong_labels(training_set),
         peak_memory_bytes=max(world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),
     )
@@ -94,7 +99,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
     return summary
 
 
-def _wrong_labels(training_set: TrainingSet) -> float | None:
+def wrong_labels(training_set: TrainingSet) -> float | None:
     """Return the percentage of images whose label --label_noise made wrong; None without it."""
     wrong = training_set.data.wrong
     return None if wrong is None else 100 * float(wrong[training_set.indices].double().mean())

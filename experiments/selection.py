@@ -7,10 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from experiments.data import data_for
@@ -54,9 +56,19 @@ class Selection:
         sizes: all that will be asked for: they share one proxy and, where picks are nested, one selection.
         machine: its execution says where proxies are cached, features kept or taken from, and how much memory may be
             used.
+        data: what to select from; None: the images that the configuration names.
+        beside: int64 [m] into ``data.train``, images that the proxy is trained on beside the pool.
     """
 
-    def __init__(self, config: RunConfig, sizes: Sequence[CoresetSize], machine: Machine) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        sizes: Sequence[CoresetSize],
+        machine: Machine,
+        data: Data | None = None,
+        beside: Tensor | None = None,
+    ) -> None:
+        self.own_data, self.beside = data, beside
         self.run, self.config, self.sizes, self.machine = config, config.selection, sizes, machine
         self.execution = machine.execution
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -76,7 +88,9 @@ class Selection:
     @cached_property
     def data(self) -> Data:
         """The images to select from, at the size that the proxy takes."""
-        return data_for(self.config.model or self.run.model, self.run.data, self.run.seed, self.machine)
+        return self.own_data or data_for(
+            self.config.model or self.run.model, self.run.data, self.run.seed, self.machine
+        )
 
     @cached_property
     def images(self) -> Images:
@@ -157,11 +171,14 @@ class Selection:
         if self.config.model is None or self.config.proxy is None:
             raise UserError(f"{self.config.method} needs a trained network beside features; leave --features out")
         config = ProxyConfig(self.config.model, self.config.proxy, self.run.seed, repeat)
-        trace = TrainingTrace(len(self.data.pool), config.training.epochs)
-        proxy = train_proxy(config, self.data, self.machine, trace)
+        data = self.data
+        if self.beside is not None:
+            data = replace(data, pool=torch.cat([data.pool, self.beside]))
+        trace = TrainingTrace(len(data.pool), config.training.epochs)
+        proxy = train_proxy(config, data, self.machine, trace)
         self.seconds["proxy"] += proxy.result.seconds
-        self.images_seen["proxy"] += config.training.epochs * len(self.data.pool)
-        return proxy, trace
+        self.images_seen["proxy"] += config.training.epochs * len(data.pool)
+        return proxy, trace if self.beside is None else trace.first(len(self.data.pool))
 
     @property
     def _prune(self) -> Prune | None:

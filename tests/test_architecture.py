@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ("main", "cross_network_generalization", "condense", "landscape")
+SCRIPTS = ("main", "cross_network_generalization", "condense", "continual", "landscape")
 # From the top floor to the ground; a part imports from its own floor and from those below.
 FLOORS = (
     "scripts",
+    "continual_learning",
     "condensation",
     "experiments",
     "methods",
@@ -23,7 +24,7 @@ FLOORS = (
     "utils.data",
     "utils",
 )
-PACKAGES = ("condensation", "experiments", "methods", "nets", "utils")
+PACKAGES = ("condensation", "continual_learning", "experiments", "methods", "nets", "utils")
 DOORS = {"utils/report.py", "utils/export.py", "utils/comparison_sheet.py"}  # python -m utils.report, and so on
 
 

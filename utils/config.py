@@ -13,6 +13,7 @@ from typing import Any
 from utils.coreset_size import CoresetSize, SizeFlags
 from utils.errors import UserError
 from utils.flags import OneOf, flag, gpu_or_cpu, integer, number, optional_path, path, size, switch
+from utils.scenario import ScenarioConfig
 
 OptionValue = bool | int | float | str
 
@@ -219,11 +220,14 @@ class RunConfig:
     seed: int
     training: TrainingConfig
     repeat: int = 0  # of --num_eval freshly initialised networks on the same coreset
+    scenario: ScenarioConfig | None = None  # in which the classes come step by step; None: all at once
 
     def as_dict(self) -> dict[str, Any]:
         """Return nested plain values, ready for JSON. The data's folder counts only where it defines the data."""
         values = {**dataclasses.asdict(self), "data": self.data.as_dict()}
         del values["size"]
+        if self.scenario is None:
+            del values["scenario"]
         return values | self.size.as_dict()
 
     def settings(self) -> RunConfig:
@@ -245,6 +249,7 @@ class RunConfig:
                 "data": DataConfig(**values["data"]),
                 "selection": SelectionConfig.from_dict(values["selection"]),
                 "training": _training(values["training"]),
+                "scenario": ScenarioConfig.from_dict(values["scenario"]) if "scenario" in values else None,
             }
             return cls(**{**values, **parts})
         except (KeyError, TypeError, ValueError) as error:
@@ -262,9 +267,13 @@ class RunConfig:
     def name(self) -> str:
         """Return ``<dataset>_<model>_<selection>_f<fraction>_s<seed>_<digest>``, the folder of this run.
 
-        Of a size in images ``budget<N>`` or ``ipc<N>`` takes the place of ``f<fraction>``.
+        Of a size in images ``budget<N>`` or ``ipc<N>`` takes the place of ``f<fraction>``. In a scenario
+        ``_<protocol><steps>_o<order seed>`` stands before the seed.
         """
-        return f"{self.data.dataset}_{self.model}_{self.selection.method}_{self.size.tag}_s{self.seed}_{self.digest()}"
+        scenario = self.scenario
+        place = "" if scenario is None else f"_{scenario.protocol}{scenario.steps}_o{scenario.order_seed}"
+        what = f"{self.data.dataset}_{self.model}_{self.selection.method}_{self.size.tag}"
+        return f"{what}{place}_s{self.seed}_{self.digest()}"
 
 
 @dataclass(frozen=True)

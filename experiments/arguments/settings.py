@@ -56,18 +56,18 @@ def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tu
     """
     values, given = read_flags(argv, selecting(cross), program, description)
     settings = settings_of(values, given)
-    print_notes(_idle(values, settings, _asked(values)[1]), given)
+    print_notes(_idle(values, settings, asked_method(values)[1]), given)
     return settings
 
 
 def settings_of(values: Namespace, given: frozenset[str]) -> Settings:
     """Return the settings that the values of all flags ask for; ``given`` are those that the command line names."""
-    name, method = _asked(values)
+    name, method = asked_method(values)
     return filled(
         Settings,
         values,
         data=data_config(values),
-        selection=SelectionConfig(name) if values.coreset else _selection(values, name, method, given),
+        selection=SelectionConfig(name) if values.coreset else selection_config(values, name, method, given),
         training=training_config(values, values.train_batch or values.batch),
         sizes=_sizes(values, method),
         cross=tuple(network for network in values.cross if network != values.model),
@@ -149,7 +149,7 @@ def execution_config(values: Namespace) -> ExecutionConfig:
     return filled(ExecutionConfig, values)
 
 
-def _asked(values: Namespace) -> tuple[str, Method]:
+def asked_method(values: Namespace) -> tuple[str, Method]:
     """Return the name and the method: those of the method that it equals, where there is one."""
     asked = filled(METHODS[values.selection], values)
     if asked.canonical is None:
@@ -173,7 +173,8 @@ def _acting(method: Method) -> dict[str, OptionValue]:
     return {option: value for option, value in options.items() if beside.get(option, True)}
 
 
-def _selection(values: Namespace, name: str, method: Method, given: Collection[str]) -> SelectionConfig:
+def selection_config(values: Namespace, name: str, method: Method, given: Collection[str]) -> SelectionConfig:
+    """Return what the flags say of a selection by the method that :func:`asked_method` returned."""
     needs, (score, scores) = _needs(values, method), _score(values, method, given)
     prune = values.prune if _is_pruned(values, method) else None
     base = SelectionConfig(
@@ -289,11 +290,12 @@ def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tup
         for name in (*chosen, *sorted(OPTION_FLAGS), *PROXY_FLAGS):
             yield name, "is not used with --coreset, which is selected already"
     else:
-        yield from _idle_selection(values, settings.selection, method)
+        yield from idle_selection(values, settings.selection, method)
     yield from idle_training(values, settings.training, settings.selection.proxy)
 
 
-def _idle_selection(values: Namespace, selection: SelectionConfig, method: Method) -> Iterator[tuple[str, str]]:
+def idle_selection(values: Namespace, selection: SelectionConfig, method: Method) -> Iterator[tuple[str, str]]:
+    """Yield the flags that have no part in a selection, each with the reason."""
     name, own = selection.method, flags_of(method)
     if method.whole:
         for flag in (*SIZE_FLAGS, "balance", "prune"):

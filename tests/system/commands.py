@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import condense
+import continual
 import cross_network_generalization
 import landscape
 import main
@@ -60,6 +61,10 @@ class Commands:
     def landscape(self, flags: str, save_path: str = "result") -> Answer:
         """``landscape.py`` with these flags."""
         return self._run(landscape.main, "landscape.py", flags, save_path)
+
+    def continual(self, flags: str, save_path: str = "result") -> Answer:
+        """``continual.py`` with these flags."""
+        return self._run(continual.main, "continual.py", flags, save_path)
 
     def runs(self, pattern: str = "*", save_path: str = "result") -> list[Path]:
         """The run folders whose names match."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -47,6 +47,10 @@ class MemoryImages:
     def nbytes(self) -> int:
         """The bytes of the pixels."""
         return self.images.nbytes
+
+    def at(self, indices: Tensor) -> MemoryImages:
+        """Return the images at ``indices``, int64 [m], in that order."""
+        return MemoryImages(self.images[indices.to(self.images.device)], self.labels[indices])
 
     def to(self, device: torch.device | str) -> MemoryImages:
         """Return the same images held on ``device``; the labels stay where they are."""
@@ -100,6 +104,11 @@ class FileImages:
     def nbytes(self) -> int:
         """The bytes that the pixels would take in memory."""
         return len(self) * self.channels * self.crop**2
+
+    def at(self, indices: Tensor) -> FileImages:
+        """Return the images at ``indices``, int64 [m], in that order."""
+        paths = tuple(self.paths[index] for index in indices.tolist())
+        return replace(self, paths=paths, labels=self.labels[indices])
 
     def to(self, device: torch.device | str) -> FileImages:
         """Return itself: files stay where they are."""

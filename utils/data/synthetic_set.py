@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,16 @@ class SyntheticSet:
     def method(self) -> str:
         """What made it, as tables call it."""
         return self.selection.method
+
+    def at(self, positions: np.ndarray) -> SyntheticSet:
+        """Return the images at ``positions`` (int64 [k], places within this set)."""
+        return dataclasses.replace(self, images=self.images[positions], labels=self.labels[positions])
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[SyntheticSet]) -> SyntheticSet:
+        """Return the images of ``parts`` one after another, as made by what made the first of them."""
+        images, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels"))
+        return cls(images, labels, parts[0].selection, parts[0].train_images)
 
     def training_set(self, data: Data) -> TrainingSet:
         """Return the synthetic images in place of all training images of ``data``, at the size of those.

@@ -21,7 +21,7 @@ from utils.config import DataConfig
 from utils.data.decode import as_seen
 from utils.data.fingerprint import Contents, check_same_images, contents
 from utils.data.images import WHITE, FileImages, MemoryImages
-from utils.data.load import load_data
+from utils.data.load import Data, load_data
 from utils.data.loaders.class_folders import find_classes, find_images
 from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
@@ -80,11 +80,15 @@ def load_pictures(config: DataConfig) -> Pictures:
         return Pictures(names, listed.labels.numpy(), files=files, contents=told, background=background)
     told = contents(config)[0]
     check_same_images("the set", config.train_images, replace(config, train_images=told.fingerprint))
-    data = load_data(replace(config, val=False, label_noise=None))
+    return replace(pictures_of(load_data(replace(config, val=False, label_noise=None))), contents=told)
+
+
+def pictures_of(data: Data) -> Pictures:
+    """Return the training images of a loaded data set."""
     names, labels = data.spec.class_names, data.train.labels.numpy()
     if isinstance(data.train, MemoryImages):
-        return Pictures(names, labels, images=data.train.images, contents=told)
-    return Pictures(names, labels, files=_paths(data.train), contents=told)
+        return Pictures(names, labels, images=data.train.images)
+    return Pictures(names, labels, files=_paths(data.train))
 
 
 def write_folder(path: Path, pictures: Pictures, indices: np.ndarray, *, link: bool, force: bool) -> None:

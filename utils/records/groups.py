@@ -1,4 +1,4 @@
-"""Group runs that differ only in seed and repeat: a mean and a spread is over such runs."""
+"""Group runs that differ only in seed, repeat and class order: a mean and a spread is over such runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from utils.config import RunConfig
 from utils.records.run_folder import FinishedRun
 
-DRAWN = ("seed", "repeat")  # what a spread is over
+DRAWN = ("seed", "repeat", "scenario.order_seed")  # what a spread is over
 
 _IN_IMAGES = ("budget", "ipc")  # sizes that tables show as the fraction they come to
 _SHOWN = {"data.dataset", "model", "selection.method", "selection.model", "fraction", *_IN_IMAGES, *DRAWN}
@@ -75,14 +75,15 @@ def settings_key(config: RunConfig, without: Collection[str] = ()) -> str:
 
 
 def name_differences(configs: Sequence[RunConfig], across_models: bool = False) -> list[str]:
-    """For each configuration what sets it apart from others of its data set, networks and method, and how it is pruned.
+    """For each configuration what sets it apart from others of its data set, scenario, networks, method and pruning.
 
     With ``across_models`` those that train another network are compared too.
     """
 
     def look(config: RunConfig) -> Hashable:
         trained = "" if across_models else config.model
-        return config.data.title, trained, config.selection.method, config.selection.model
+        scenario = None if config.scenario is None else config.scenario.label
+        return config.data.title, scenario, trained, config.selection.method, config.selection.model
 
     settings = [_flat(config.as_dict()) for config in configs]
     texts = [""] * len(configs)

@@ -16,9 +16,10 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from utils.errors import UserError
 from utils.files import write_atomic
 from utils.records.cross_networks import Matrix, cross_matrices
-from utils.records.groups import group
+from utils.records.groups import Statistic, group
 from utils.records.run_folder import FinishedRun
 from utils.records.tables import Row, Table
+from utils.scenario import ScenarioConfig
 
 # Okabe and Ito's colours that can be told apart without colour vision of every kind, on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -30,14 +31,15 @@ _INSIDE_LEGEND = 5  # entries
 
 
 def plot(table: Table, path: Path) -> None:
-    """Draw the mean final accuracy over the fraction, with its spread, as a PNG.
+    """Draw mean accuracies with their spread as a PNG, one line for each method.
 
-    One panel for each pair of data set and network, one line for each method; Full is a level.
+    One panel for each pair of data set and network, of the final accuracy over the fraction; Full is a level. And one
+    for each scenario with a memory, of the accuracy over the classes seen, with the bounds of its steps.
 
     Raises:
         UserError: ``path`` does not end in .png or cannot be written.
     """
-    panels = group(table.rows, lambda row: (row.config.data.title, row.config.model))
+    panels = _panels(table.rows)
     labels = sorted({row.label for row in table.rows}, key=lambda label: (label == "Full", label.casefold()))
     columns = min(len(panels), _PANELS_ABREAST)
     lines = math.ceil(len(panels) / columns)
@@ -74,31 +76,53 @@ def cross_plot(runs: Sequence[FinishedRun], path: Path) -> None:
 
 
 def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
+    if rows[0].config.scenario is None:
+        _draw_fractions(axis, rows, labels)
+    else:
+        _draw_classes(axis, rows, labels)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_fractions(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
     for line in group(rows, lambda row: row.label):
-        index = labels.index(label := line[0].label)
-        colour = COLOURS[index % len(COLOURS)]
         if line[0].config.selection.method == "Full":
-            _draw_level(axis, line[0], label)
+            _draw_level(axis, line[0], line[0].label)
             continue
         points = sorted(line, key=lambda row: row.fraction)
-        axis.errorbar(
-            [row.fraction for row in points],
-            [row.final.mean for row in points],
-            yerr=[row.final.std or 0 for row in points],
-            label=label,
-            color=colour,
-            marker=_MARKERS[index % len(_MARKERS)],
-            linestyle=_LINES[index // len(COLOURS) % len(_LINES)],
-            markersize=5,
-            linewidth=1.5,
-            capsize=3,
-        )
+        _draw_line(axis, labels, line[0].label, [row.fraction for row in points], [row.final for row in points])
     _label_fractions(axis, sorted({row.fraction for row in rows if row.config.selection.method != "Full"}))
     axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}", fontsize=11)
     axis.set_xlabel("fraction of the training images")
     axis.set_ylabel("final test accuracy (%)")
-    axis.grid(alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_classes(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
+    for row in rows:
+        measures = [summary.continual for summary in row.summaries if summary.continual is not None]
+        after_each = zip(*(measure.accuracies for measure in measures), strict=True)
+        _draw_line(axis, labels, row.label, measures[0].classes_seen, [Statistic.of(each) for each in after_each])
+    axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}\n{rows[0].scenario}", fontsize=11)
+    axis.set_xlabel("classes seen")
+    axis.set_ylabel("test accuracy on them (%)")
+
+
+def _draw_line(
+    axis: Axes, labels: Sequence[str], label: str, places: Sequence[float], values: Sequence[Statistic]
+) -> None:
+    index = labels.index(label)
+    axis.errorbar(
+        places,
+        [value.mean for value in values],
+        yerr=[value.std or 0 for value in values],
+        label=label,
+        color=COLOURS[index % len(COLOURS)],
+        marker=_MARKERS[index % len(_MARKERS)],
+        linestyle=_LINES[index // len(COLOURS) % len(_LINES)],
+        markersize=5,
+        linewidth=1.5,
+        capsize=3,
+    )
 
 
 def _draw_level(axis: Axes, row: Row, label: str) -> None:
@@ -142,6 +166,22 @@ def _draw_matrix(axis: Axes, matrix: Matrix) -> None:
     axis.set_xlabel("trained network")
     axis.set_title(f"{matrix.title}: final test accuracy (%)", fontsize=11)
     axis.figure.colorbar(image, ax=axis, fraction=0.05, pad=0.02)
+
+
+def _panels(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the rows of each panel; the bounds of a scenario's steps are in every panel of those steps."""
+    panels = []
+    for alike in group(rows, _steps):
+        bounds = [row for row in alike if row.config.scenario is not None and row.config.scenario.is_bound]
+        others = [row for row in alike if row not in bounds]
+        panels += [[*panel, *bounds] for panel in group(others, lambda row: row.scenario)] or [bounds]
+    return panels
+
+
+def _steps(row: Row) -> tuple[str, str, ScenarioConfig | None]:
+    """Return data set, network and steps of a row."""
+    scenario = row.config.scenario
+    return row.config.data.title, row.config.model, None if scenario is None else scenario.without_memory
 
 
 def new_figure(width: float, height: float) -> Figure:

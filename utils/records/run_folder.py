@@ -32,6 +32,7 @@ from utils.training.history import Epoch, read_history, write_history
 
 _CONFIG, _SUMMARY, _HISTORY, _CORESET = "config.json", "summary.json", "history.csv", "coreset.npz"
 _TIMING, _SCORES = "selection.json", "scores.npz"
+STEPS = "step_*"  # folders of the steps of a scenario
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,11 @@ class RunFolder(Folder):
     def _needs_coreset(self) -> bool:
         if self._summary() is not None:
             return False
-        timing, small_set = sound(self.path / _TIMING, _read_timing), sound(self.coreset_path, load_small_set)
+        timing, small_set = sound(self.path / _TIMING, read_timing), sound(self.coreset_path, load_small_set)
         return timing is None or small_set is None
 
     def _small_set(self) -> tuple[SmallSet, Timing]:
-        small_set, timing = load_small_set(self.coreset_path), _read_timing(self.path / _TIMING)
+        small_set, timing = load_small_set(self.coreset_path), read_timing(self.path / _TIMING)
         check_same_images(self.coreset_path, small_set.train_images, self.config.data)
         return small_set, timing
 
@@ -203,7 +204,7 @@ class RunFolder(Folder):
     def _check_is_this_run(self, recorded: RunConfig) -> None:
         if recorded.settings().as_dict() != self.config.settings().as_dict():
             raise UserError(f"{self.path} holds a run with other settings; move it away or give another --save_path")
-        of_the_data = (self.coreset_path, self.checkpoint_path, self.path / _SUMMARY)
+        of_the_data = (self.coreset_path, self.checkpoint_path, self.path / _SUMMARY, *self.path.glob(STEPS))
         if any(path.exists() for path in of_the_data):
             check_same_data(self.path, recorded.data, self.config.data)
 
@@ -289,7 +290,8 @@ def _read_config(path: Path) -> RunConfig:
     return RunConfig.from_dict(values["run"])
 
 
-def _read_timing(path: Path) -> Timing:
+def read_timing(path: Path) -> Timing:
+    """Return what phases took. Raises UserError where the file is damaged."""
     try:
         return Timing(**read_sealed(path))
     except TypeError as error:

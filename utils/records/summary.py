@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.config import RunConfig
 from utils.errors import UserError
+from utils.records.continual_measures import ContinualMeasures
 from utils.training.history import Epoch, best_accuracy, final_accuracy
 
 PHASES = ("proxy", "features", "selection", "training")
@@ -53,6 +54,7 @@ class Summary:
     ipc: int | None = None
     temperature: float | None = None  # at which the selection looked at the loss, where that was found by a rule
     wrong_labels: float | None = None  # percent of the images trained on whose label --label_noise made wrong
+    continual: ContinualMeasures | None = None  # of a scenario; ``final_accuracy`` is then that after its last step
 
     def __post_init__(self) -> None:
         if set(self.seconds) != set(PHASES):
@@ -79,8 +81,11 @@ class Summary:
             UserError: a value is missing, of the wrong type or out of range.
         """
         try:
-            return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
-        except (TypeError, ValueError, AttributeError) as error:
+            known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
+            if known.get("continual") is not None:
+                known["continual"] = ContinualMeasures.from_dict(known["continual"])
+            return cls(**known)
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
             raise UserError(f"not the summary of a complete run: {error}") from error
 
 
@@ -97,6 +102,7 @@ def summarise(
     images_per_second: Mapping[str, float] | None = None,
     temperature: float | None = None,
     wrong_labels: float | None = None,
+    continual: ContinualMeasures | None = None,
 ) -> Summary:
     """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
     return Summary(
@@ -111,6 +117,7 @@ def summarise(
         images_per_second=dict(images_per_second or {}),
         temperature=temperature,
         wrong_labels=wrong_labels,
+        continual=continual,
     )
 
 
@@ -137,3 +144,5 @@ def check_summary(summary: Summary, config: RunConfig, history: Sequence[Epoch])
     accuracies = (summary.final_accuracy, summary.best_accuracy)
     if accuracies != (final_accuracy(history), best_accuracy(history)):
         raise UserError("the summary's accuracies are not those of the history")
+    if (summary.continual is None) != (config.scenario is None):
+        raise UserError("the summary is of another scenario than the configuration")

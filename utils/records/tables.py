@@ -12,6 +12,7 @@ from typing import Any
 
 from utils.config import RunConfig
 from utils.errors import UserError
+from utils.records.continual_measures import ContinualMeasures
 from utils.records.groups import DRAWN, Statistic, group, name_differences, settings_key, unique_runs
 from utils.records.run_folder import FinishedRun, find_runs, unfinished_runs
 from utils.records.summary import PHASES, Summary
@@ -63,6 +64,17 @@ class Row:
         """The mean percentage of images with a wrong label; None where no labels were made wrong."""
         shares = [summary.wrong_labels for summary in self.summaries if summary.wrong_labels is not None]
         return fmean(shares) if shares else None
+
+    @property
+    def scenario(self) -> str:
+        """The scenario in words; nothing where all classes come at once."""
+        return "" if self.config.scenario is None else self.config.scenario.label
+
+    def continual(self, measure: str) -> Statistic | None:
+        """Return the statistic of a measure of ContinualMeasures; None where the runs have none."""
+        found = [getattr(summary.continual, measure) for summary in self.summaries if summary.continual is not None]
+        values = [value for value in found if value is not None]
+        return Statistic.of(values) if values else None
 
     def seconds(self, phase: str) -> float:
         """Return the median duration of a phase."""
@@ -135,6 +147,9 @@ class Table:
             columns.insert(3, Column("settings", lambda row: row.settings))
         if any(row.selection_model not in (row.config.model, "–") for row in self.rows):
             columns.insert(3, Column("selected with", lambda row: row.selection_model))
+        if any(row.scenario for row in self.rows):
+            columns.insert(2, Column("scenario", lambda row: row.scenario))
+            columns += _CONTINUAL_COLUMNS
         return [*columns, *(_TIME_COLUMNS if time else ())]
 
 
@@ -186,6 +201,24 @@ _CSV_COLUMNS = (
     Column("best_mean", lambda row: _plain(row.best.mean)),
     Column("best_std", lambda row: _plain(row.best.std)),
     Column("wrong_labels", lambda row: _plain(row.wrong_labels)),
+    Column("scenario", lambda row: row.scenario),
+    *(
+        Column(
+            f"{name}_{part}",
+            lambda row, name=name, part=part: _plain(getattr(row.continual(name), part, None)),  # type: ignore[misc]
+        )
+        for name in ContinualMeasures.NAMES
+        for part in ("mean", "std")
+    ),
+)
+
+_CONTINUAL_COLUMNS = tuple(
+    Column(
+        f"{name.replace('_', ' ')} (%)",
+        lambda row, name=name: str(row.continual(name) or "–"),  # type: ignore[misc]
+        number=True,
+    )
+    for name in ContinualMeasures.NAMES
 )
 
 _TIME_COLUMNS = (
@@ -234,7 +267,7 @@ def _rows(runs: Sequence[FinishedRun]) -> tuple[Row, ...]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     method = row.config.selection.method
-    place = (row.config.data.title, row.config.model, method == "Full", row.fraction)
+    place = (row.config.data.title, row.config.model, row.scenario, method == "Full", row.fraction)
     return (*place, method, row.selection_model, row.settings)
 
 

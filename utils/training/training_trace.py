@@ -39,6 +39,12 @@ class TrainingTrace:
         trace.observe(0, torch.arange(len(labels), device=labels.device), trace.measure(logits, labels))
         return trace
 
+    def first(self, n: int) -> TrainingTrace:
+        """Return the trace of the first ``n`` samples."""
+        trace = TrainingTrace(n, len(self.rows))
+        trace.load_state_dict({"rows": self.rows[: self.begun, :, :n]})
+        return trace
+
     @property
     def loss(self) -> Tensor:
         """The cross-entropy −log p_y, float64 [epochs, n]."""

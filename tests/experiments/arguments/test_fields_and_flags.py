@@ -8,6 +8,7 @@ import pytest
 
 from condensation import arguments as condensing
 from condensation.config import CondensationConfig
+from continual_learning import arguments as continual
 from experiments.arguments import flags as selecting
 from experiments.landscape import arguments as landscaping
 from experiments.landscape.config import LandscapeConfig
@@ -24,9 +25,10 @@ from utils.config import (
 from utils.coreset_size import SizeFlags
 from utils.flags import flags_of
 from utils.records.groups import _short
+from utils.scenario import ScenarioConfig
 
 SHARED = (DataConfig, TrainingConfig, OptimizerConfig, SchedulerConfig, Settings, ExecutionConfig)
-KINDS = (*SHARED, SelectionConfig, SizeFlags, CondensationConfig, LandscapeConfig, *METHODS.values())
+KINDS = (*SHARED, SelectionConfig, SizeFlags, CondensationConfig, LandscapeConfig, ScenarioConfig, *METHODS.values())
 WITHOUT_FLAG = {
     "Settings.sizes",  # as SizeFlags say
     *("Settings.data", "Settings.selection", "Settings.training", "Settings.execution", "Settings.given"),
@@ -38,6 +40,7 @@ WITHOUT_FLAG = {
     "SelectionConfig.revision",  # of the method
     *("SelectionConfig.features", "SelectionConfig.scores"),  # digests of the files that --features and --scores name
     *("CondensationConfig.data", "CondensationConfig.model", "CondensationConfig.seed"),  # as in Settings
+    "ScenarioConfig.order_seed",  # one of the numbers of --order_seed
 }
 
 
@@ -54,8 +57,13 @@ def shown(groups: selecting.Groups) -> dict[str, set[str]]:
         (selecting.selecting(), (*SHARED, SelectionConfig, SizeFlags, *METHODS.values()), {"train_batch", "backpack"}),
         (condensing.condensing(), (*SHARED, CondensationConfig), {"matching"}),
         (LANDSCAPING, (*SHARED, SelectionConfig, SizeFlags, LandscapeConfig, *METHODS.values()), set()),
+        (
+            continual.continual(),
+            (*SHARED, SelectionConfig, CondensationConfig, ScenarioConfig, *METHODS.values()),
+            {"train_batch", "matching", "order_seed", "condensation"},
+        ),
     ],
-    ids=["selecting", "condensing", "landscaping"],
+    ids=["selecting", "condensing", "landscaping", "continual"],
 )
 def test_no_flag_without_a_field(groups, kinds, without_field):
     fields = {flag.name for kind in kinds for flag in flags_of(kind).values()}
@@ -70,14 +78,15 @@ def test_no_field_without_a_flag():
         f"{kind.__name__}.{name}" for kind in KINDS for name in flags_of(kind)
     }
     assert without == WITHOUT_FLAG
-    known = shown(selecting.selecting()) | shown(condensing.condensing()) | shown(LANDSCAPING)
-    assert {flag.name for kind in KINDS for flag in flags_of(kind).values()} <= known.keys()
+    groups = (selecting.selecting(), condensing.condensing(), LANDSCAPING, continual.continual())
+    known = set().union(*map(shown, groups))
+    assert {flag.name for kind in KINDS for flag in flags_of(kind).values()} <= known
 
 
 @pytest.mark.parametrize(
     "groups",
-    [selecting.selecting(), condensing.condensing(), LANDSCAPING],
-    ids=["selecting", "condensing", "landscaping"],
+    [selecting.selecting(), condensing.condensing(), LANDSCAPING, continual.continual()],
+    ids=["selecting", "condensing", "landscaping", "continual"],
 )
 def test_no_name_means_two_flags(groups):
     names = [name for members in groups.values() for flag in members for name in flag.names.split()]

@@ -19,6 +19,7 @@ from PIL import Image
 from utils.cli import run_main
 from utils.config import RunConfig, TrainingConfig
 from utils.errors import UserError
+from utils.records.continual_measures import ContinualMeasures
 from utils.records.cross_networks import cross_table
 from utils.records.groups import Statistic
 from utils.records.plots import cross_plot, plot
@@ -92,6 +93,8 @@ def test_csv_has_one_number_a_cell(runs: Path) -> None:
         "best_mean": "84.0000",
         "best_std": f"{13**0.5:.4f}",
         "wrong_labels": "",
+        "scenario": "",
+        **{f"{name}_{part}": "" for name in ContinualMeasures.NAMES for part in ("mean", "std")},
     }
     assert (rows[0]["final_std"], rows[3]["selection"], rows[3]["selection_model"]) == ("", "Full", "")
 
