@@ -28,7 +28,7 @@ from utils.data.batches import Normaliser
 from utils.data.load import Data
 from utils.data.siamese import Siamese
 from utils.data.synthetic_set import SyntheticSet
-from utils.device import finish_queued_work
+from utils.device import finish_queued_work, full_float32, is_of_the_device
 from utils.errors import DivergedError, UserError
 from utils.seeding import generator
 from utils.training.checkpoint import Checkpoint
@@ -130,7 +130,7 @@ class Condensation:
         label = f"{config.label}, {config.ipc} images per class"
         started = time.monotonic()
         progress = Progress(label, config.iterations, self.execution.print_freq, position.iteration)
-        with progress, held_back() as interruption:
+        with progress, full_float32(), held_back() as interruption:
             while position.iteration < config.iterations:
                 self._step(progress)
                 now = time.monotonic()
@@ -218,6 +218,8 @@ class Condensation:
         try:
             self._restore(state)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            if is_of_the_device(error):
+                raise
             raise UserError(f"{self.checkpoint.path} is not of this condensation ({error}); remove it") from error
 
     def _restore(self, state: dict[str, Any]) -> None:

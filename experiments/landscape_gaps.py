@@ -95,7 +95,7 @@ def last_layer_gaps(full: Features, part: Features, weights: Tensor | None = Non
         full: of all samples; ``part``: of the coreset, at the same network.
         weights: float [k] of the coreset's samples, or None.
     """
-    sides = ((full, _shares(len(full), None)), (part, -_shares(len(part), weights)))
+    sides = ((full, _shares(full, None)), (part, -_shares(part, weights)))
     shape = (full.logits.shape[1], full.embeddings.shape[1] + 1)
 
     def gradient(features: Features, shares: Tensor) -> Tensor:
@@ -180,17 +180,19 @@ def _largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], size: int) 
     return float(values[-1])
 
 
-def _shares(n: int, weights: Tensor | None) -> Tensor:
-    """Return each sample's share of the mean, float64 [n]."""
+def _shares(features: Features, weights: Tensor | None) -> Tensor:
+    """Return each sample's share of the mean, float64 [n], on the device of the features."""
+    n, device = len(features), features.labels.device
     if weights is None:
-        return torch.full((n,), 1 / n, dtype=torch.float64)
-    return weights.double() / weights.double().sum()
+        return torch.full((n,), 1 / n, dtype=torch.float64, device=device)
+    shares = weights.to(device).double()
+    return shares / shares.sum()
 
 
 def _chunks(sides: Iterable[tuple[Features, Tensor]]) -> Iterable[tuple[Features, Tensor]]:
     for features, shares in sides:
         for at in torch.arange(len(features), device=features.labels.device).split(_CHUNK):
-            yield features.subset(at), shares.to(at.device)[at]
+            yield features.subset(at), shares[at]
 
 
 def _weights_of(batch: Batch) -> Tensor:

@@ -13,6 +13,7 @@ import nets
 from utils.config import TrainingConfig, digest
 from utils.data.load import Data
 from utils.data.training_set import TrainingSet
+from utils.device import is_of_the_device, memory_layout
 from utils.files import remove_leftovers, set_aside
 from utils.lock import FileLock
 from utils.seeding import seed_torch
@@ -125,9 +126,12 @@ def _kept(
     try:
         values = state["outcome"]
         result = TrainingResult(**{**values, "history": tuple(Epoch(**row) for row in values["history"])})
-        network.to(machine.device).load_state_dict(state["network"])
+        network.load_state_dict(state["network"])
+        network.to(machine.device, memory_format=memory_layout(machine.device))  # type: ignore[call-overload]
         observer.load_state_dict(state["observer"])
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        if is_of_the_device(error):
+            raise
         machine.world.on_rank_zero(set_aside, path, f"is not this proxy ({str(error).partition(':')[0]})")
         return None
     return Proxy(config, key, network, result)

@@ -41,7 +41,7 @@ from utils.device import finish_queued_work
 from utils.errors import UserError
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
-from utils.training.evaluation import TEST_BATCH, embed_and_classify
+from utils.training.evaluation import TEST_BATCH, embed_and_classify, with_batches_that_fit
 from utils.training.machine import Machine
 from utils.training.training_trace import TrainingTrace
 
@@ -290,7 +290,8 @@ class Selection:
         world, n = self.machine.world, len(indices)
         if n < world.size:
             raise UserError(f"{world.size} processes have only {n} images to share; start torchrun with fewer")
-        return [world.all_gather(part, n) for part in compute(self._batches(indices[world.shard(n)]))]
+        mine = self._batches(indices[world.shard(n)])
+        return [world.all_gather(part, n) for part in with_batches_that_fit(compute, mine)]
 
     def _batches(self, indices: Tensor, size: int = TEST_BATCH) -> Batches:
         spec, device, workers = self.data.spec, self.machine.device, self.execution.workers

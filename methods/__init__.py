@@ -166,12 +166,13 @@ def select_coreset(
     held_out = None if validation is None else Features.of(*validation)
     if features is not None and held_out is not None:
         features.check_alike(held_out)
+        held_out = held_out.to(features.labels.device)
     if features is not None:
         at = auto_temperature(features) if temperature == "auto" else _number("temperature", temperature)
         features = at_temperature(features, at)
         held_out = None if held_out is None else at_temperature(held_out, at)
     y = as_labels(labels) if features is None else features.labels
-    ranked_by = None if scores is None else as_scores(scores, len(y))
+    ranked_by = None if scores is None else as_scores(scores, len(y)).to(y.device)
     difficulty = (
         chosen.difficulty(ranked_by) if isinstance(chosen, ScoreMethod) and ranked_by is not None else ranked_by
     )

@@ -63,6 +63,11 @@ class Features:
                 f"the samples to select from {mine[0]} and {mine[1]}"
             )
 
+    def to(self, device: torch.device) -> Features:
+        """Return the features on ``device``."""
+        shares = None if self.shares is None else self.shares.to(device)
+        return Features(self.embeddings.to(device), self.logits.to(device), self.labels.to(device), shares)
+
     def subset(self, indices: Tensor) -> Features:
         """Return the features of the samples at ``indices`` (int64 [m]), uncopied where these are all in order."""
         if torch.equal(indices, torch.arange(len(self), device=indices.device)):

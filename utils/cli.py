@@ -15,8 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-import torch
-
+from utils.device import is_of_the_device, lacks_memory
 from utils.errors import UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -26,7 +25,7 @@ _OF_A_FILE = {
 }
 _HANDLES = {errno.EMFILE, errno.ENFILE}
 _TOO_MANY = "too many open files; try fewer --workers, or raise the limit (ulimit -n 4096)"
-_NO_MEMORY, _LOST_LOADER = "can't allocate memory", "DataLoader worker (pid"  # as torch says it
+_LOST_LOADER = "DataLoader worker (pid"  # as torch says it
 
 
 _IN_ASCII = "lcmat.in_ascii"  # the name of a way to treat characters that an encoding lacks
@@ -128,8 +127,11 @@ def _resource_message(error: MemoryError | RuntimeError) -> str | None:
         return _TOO_MANY
     if said.startswith(_LOST_LOADER):
         return f"a loader process was lost ({said}); started again, the run goes on; try fewer --workers"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY in said:
-        return f"out of memory ({said or 'nothing more is known'}); try a smaller --batch or --im_size"
+    if lacks_memory(error):
+        tries = "a smaller --batch or --im_size, --data_on_device off, or a smaller --memory_budget"
+        return f"out of memory ({said or 'nothing more is known'}); try {tries}"
+    if is_of_the_device(error):
+        return f"the device failed ({said}); started again, the run goes on from its last checkpoint"
     return None
 
 

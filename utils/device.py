@@ -15,6 +15,17 @@ import torch
 from utils.errors import UserError
 from utils.files import read_field
 
+_LACKS_MEMORY = ("out of memory", "ALLOC_FAILED", "can't allocate memory")  # as CUDA, its libraries and torch say it
+_OF_THE_DEVICE = (
+    "CUDA error",
+    "cuDNN error",
+    "CUDNN_STATUS",
+    "CUBLAS_STATUS",
+    "cuBLAS",
+    "CUSOLVER_STATUS",
+    "NCCL error",
+)
+
 
 def pick_device(gpu: tuple[int | str, ...] = (), local_rank: int = 0) -> torch.device:
     """Choose the first GPU asked for, else the first there is, else the CPU; allow TF32 for float32 on a GPU.
@@ -72,6 +83,33 @@ def compilation(enabled: bool) -> Iterator[None]:
             raise
         reason = " ".join(str(error).partition("\n\n")[0].split())
         raise UserError(f"--compile failed: {reason}; install a C++ compiler (g++), or leave --compile out") from error
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that a device, or a library on it, had too little memory."""
+    said = str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _LACKS_MEMORY)
+    )
+
+
+def is_of_the_device(error: BaseException) -> bool:
+    """Return whether ``error`` is the device's, such as too little memory, and no fault of what was computed."""
+    accelerator = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)  # which older torch lacks
+    return lacks_memory(error) or isinstance(error, accelerator) or any(words in str(error) for words in _OF_THE_DEVICE)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Compute float32 matrix products and convolutions in float32, not in TF32, within the block."""
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolution
 
 
 def finish_queued_work(device: torch.device) -> None:

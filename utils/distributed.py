@@ -125,14 +125,9 @@ class World:
     def data_parallel(self, network: nn.Module) -> nn.Module:
         """Wrap ``network`` such that a backward pass averages gradients over the ranks.
 
-        On GPUs batch normalisation takes the statistics of the whole batch; on CPUs, where torch has no such
-        thing, each rank normalises by its own part.
+        Batch normalisation takes the statistics of each rank's part of the batch; see ``broadcast_buffers``.
         """
-        if self.size == 1:
-            return network
-        if next(network.parameters()).is_cuda:
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return DistributedDataParallel(network)
+        return network if self.size == 1 else DistributedDataParallel(network, broadcast_buffers=False)
 
     def broadcast_buffers(self, network: nn.Module) -> None:
         """Give every rank the buffers of rank 0: running statistics, where each rank normalised by its own."""
@@ -166,7 +161,8 @@ def world_from_environment() -> Iterator[World]:
         return
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=_TIMEOUT))
-        dist.init_process_group(store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # objects travel over the CPU
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"the processes that torchrun started do not find one another: {error}") from error
     try:

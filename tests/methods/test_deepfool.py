@@ -36,7 +36,8 @@ def literal(network, image, steps=50):
         if int(logits.argmax()) != original:
             break
         jacobian = torch.autograd.functional.jacobian(lambda pixels: network(pixels)[0], x).flatten(1)  # [C, D]
-        others = [k for k in range(len(logits)) if k != original]
+        likeliest = logits.argsort(descending=True)[:10].tolist()
+        others = [k for k in likeliest if k != original]
         f = [float(logits[k] - logits[original]) for k in others]
         w = [jacobian[k] - jacobian[original] for k in others]
         ratio = [abs(a) / float(b.norm()) for a, b in zip(f, w, strict=True)]
@@ -60,9 +61,10 @@ def test_of_an_affine_network_it_is_the_squared_distance_to_the_nearest_boundary
     assert scores.dtype == torch.float64
 
 
+@pytest.mark.parametrize("classes", [3, 14])
 @pytest.mark.parametrize("seed", range(3))
-def test_against_the_algorithm_image_by_image(seed):
-    network, images = smooth_network(seed=seed), images_of(8, seed=seed)
+def test_against_the_algorithm_image_by_image(seed, classes):
+    network, images = smooth_network(classes, seed=seed), images_of(8, seed=seed)
     expected = [literal(network, image[None]) for image in images]
     np.testing.assert_allclose(perturbations(network, batches(images)).numpy(), expected, rtol=1e-9)
 

@@ -75,7 +75,7 @@ def dynunc(sample: list[list[float]], label: int, window: int) -> float:
         (DynUnc(window=4), lambda f, y: dynunc(f, y, 4)),
         (DynUnc(), lambda f, y: dynunc(f, y, 10)),
     ],
-    ids=str,
+    ids=["EL2N-3", "EL2N", "AUM", "Loss", "Confidence", "DynUnc-4", "DynUnc"],
 )
 def test_against_the_definition(method, literal):
     found = method.score(traced(LOGITS, LABELS)).tolist()

@@ -129,13 +129,26 @@ def test_too_little_memory_is_one_line_and_status_2(capsys, allocate):
     assert run_main(allocate) == 2
     output = capsys.readouterr().err
     assert output.startswith("error: out of memory (")
-    assert output.endswith("; try a smaller --batch or --im_size\n")
+    assert output.endswith("; try a smaller --batch or --im_size, --data_on_device off, or a smaller --memory_budget\n")
     assert output.count("\n") == 1
 
 
 def test_too_little_memory_of_a_gpu_is_one_line_and_status_2(capsys):
     assert run_main(raiser(torch.OutOfMemoryError("CUDA out of memory.\nMore."))) == 2
     assert "error: out of memory (CUDA out of memory.); try" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said", ["CUBLAS_STATUS_ALLOC_FAILED when calling", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"])
+def test_too_little_memory_of_a_library_on_a_gpu_is_too_little_memory(capsys, said):
+    assert run_main(raiser(RuntimeError(f"CUDA error: {said}"))) == 2
+    assert "--data_on_device off" in capsys.readouterr().err
+
+
+def test_a_gpu_that_fails_is_one_line_and_status_2(capsys):
+    assert run_main(raiser(RuntimeError("CUDA error: unspecified launch failure\nCompile with …"))) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the device failed (CUDA error: unspecified launch failure)")
+    assert error.count("\n") == 1
 
 
 def test_a_file_that_cannot_be_used_is_one_line_and_status_2(capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -88,7 +89,7 @@ class Batches:
             raise ValueError(f"indices must lie in 0 … {len(images) - 1}")
         if self._weights is not None and self._weights.shape != self._indices.shape:
             raise ValueError(f"{len(self._weights)} weights for {len(self._indices)} indices")
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._device = torch.device(device)
         self._shuffle_seed = shuffle_seed
         self._augment_seed = shuffle_seed if augment and spec.augmentation != "none" else None
@@ -99,8 +100,14 @@ class Batches:
         self._workers = workers
         self._world = world
 
+    def of_size(self, batch_size: int) -> Batches:
+        """Return the same images in batches of another size."""
+        other = copy.copy(self)
+        other.batch_size = batch_size
+        return other
+
     def __len__(self) -> int:
-        return -(-len(self._indices) // self._batch_size)
+        return -(-len(self._indices) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         position = self._order()
@@ -129,7 +136,7 @@ class Batches:
 
     def _rows(self) -> tuple[list[slice], list[slice]]:
         """Return which rows of the pass each batch takes, and which of them are this rank's."""
-        n, size = len(self._indices), self._batch_size
+        n, size = len(self._indices), self.batch_size
         batches = [slice(start, min(start + size, n)) for start in range(0, n, size)]
         parts = [self._world.shard(_length(batch)) for batch in batches]
         return batches, [slice(b.start + p.start, b.start + p.stop) for b, p in zip(batches, parts, strict=True)]

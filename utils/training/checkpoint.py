@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from utils.device import is_of_the_device
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.files import set_aside, write_atomic
@@ -96,9 +97,9 @@ def load_checkpoint(path: Path, device: torch.device | str) -> dict[str, Any] | 
         return None
     try:
         state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:  # a file made by somebody else can make the loader raise anything
+        if is_of_the_device(error):
+            raise
         set_aside(path, f"is refused as a checkpoint ({type(error).__name__})")
         return None
     if not isinstance(state, dict):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.data.batches import Batches
-from utils.device import autocast, full_precision
+from utils.device import autocast, full_precision, lacks_memory
 from utils.distributed import SINGLE_PROCESS, World
 from utils.seeding import generator
 
 TEST_BATCH = 1024
+T = TypeVar("T")
 
 
 def evaluate(
@@ -31,6 +34,21 @@ def evaluate(
             sums[2] += len(batch)
     loss, correct, images = world.all_reduce(sums).tolist()
     return loss / images, 100 * correct / images
+
+
+def with_batches_that_fit(compute: Callable[[Batches], T], batches: Batches) -> T:
+    """Return ``compute(batches)``; where the device lacks the memory, of batches of half the size, and so on.
+
+    For what does not depend on the batch size but for rounding.
+    """
+    while True:
+        try:
+            return compute(batches)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error) or batches.batch_size == 1:
+                raise
+        batches = batches.of_size(-(-batches.batch_size // 2))
+        print(f"note: too little memory; trying batches of {batches.batch_size}", file=sys.stderr, flush=True)
 
 
 def test_indices(n: int, fraction: float, seed: int) -> Tensor:

@@ -131,6 +131,17 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Param
         raise UserError(f"optimizer {config.name} refuses its settings: {error}") from error
 
 
+def lay_out_as_parameters(optimizer: Optimizer) -> None:
+    """Lay every moment out in memory as its parameter is, as fused optimisers take for granted.
+
+    A state from a checkpoint is laid out as on the device that wrote it; networks are laid out otherwise on a GPU.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, moment in state.items():
+            if isinstance(moment, torch.Tensor) and moment.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=moment.dtype, requires_grad=False).copy_(moment)
+
+
 def build_scheduler(
     config: SchedulerConfig | None, optimizer: Optimizer, epochs: int, steps_per_epoch: int
 ) -> LRScheduler:

@@ -27,6 +27,7 @@ from utils.device import (
     compilation,
     finish_queued_work,
     full_precision,
+    is_of_the_device,
     memory_layout,
     random_state,
     restore_random_state,
@@ -34,11 +35,11 @@ from utils.device import (
 from utils.errors import DivergedError, UserError
 from utils.seeding import derive_seed, seed_torch
 from utils.training.checkpoint import Checkpoint
-from utils.training.evaluation import TEST_BATCH, evaluate, test_indices
+from utils.training.evaluation import TEST_BATCH, evaluate, test_indices, with_batches_that_fit
 from utils.training.history import Epoch
 from utils.training.interrupt import held_back
 from utils.training.machine import Machine
-from utils.training.optimizers import build_optimizer, build_scheduler
+from utils.training.optimizers import build_optimizer, build_scheduler, lay_out_as_parameters
 from utils.training.profiling import profiled
 from utils.training.progress import Progress
 
@@ -266,7 +267,7 @@ class Training:
             workers=self.machine.execution.workers,
             world=self.world,
         )
-        return evaluate(self.network, batches, self.config.amp, self.world)
+        return with_batches_that_fit(lambda fit: evaluate(self.network, fit, self.config.amp, self.world), batches)
 
     def _batches(self, epoch: int) -> Batches:
         return Batches(
@@ -307,11 +308,14 @@ class Training:
         try:
             self._restore(state)
         except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+            if is_of_the_device(error):
+                raise
             raise UserError(f"{self.checkpoint.path} is not of this training ({error}); remove it") from error
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        lay_out_as_parameters(self.optimizer)
         self.scheduler.load_state_dict(state["scheduler"])
         position = state["position"]
         self.position = _Position(**{**position, "history": [Epoch(**row) for row in position["history"]]})

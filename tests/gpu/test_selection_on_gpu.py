@@ -1,0 +1,80 @@
+"""Selection on a GPU: the picks of the CPU, no tensor meets one of another device, and a pick never waits."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from gpu.pretended_gpu import PretendedGpu
+from method_problems import problem
+
+from methods import METHODS, select_coreset
+from methods.base import Need
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_picks_what_it_picks_on_the_cpu(name, balance):
+    features = problem(n=36).features
+    needs = METHODS[name]().needs
+    given = {"labels": features.labels}
+    if Need.FEATURES in needs:
+        given |= {"embeddings": features.embeddings, "logits": features.logits}
+    if set(needs) - {Need.FEATURES}:
+        given["scores"] = torch.rand(36, generator=torch.Generator().manual_seed(0))
+    expected = select_coreset(name, fraction=0.25, balance=balance, **given)
+    with PretendedGpu():
+        there = {key: each.to(GPU) for key, each in given.items()}
+        found = select_coreset(name, fraction=0.25, balance=balance, **there)
+    assert found.indices.tolist() == expected.indices.tolist()
+
+
+SET_FUNCTIONS = [
+    *(("LCMat", {"greedy": greedy}) for greedy in ("NaiveGreedy", "LazyGreedy", "StochasticGreedy")),
+    ("LCMat", {"greedy": "ApproximateLazyGreedy", "weighted": True}),
+    *(("Submodular", {"submodular": name, "kernel": "cosine"}) for name in ("GraphCut", "LogDeterminant")),
+]
+
+
+@pytest.mark.parametrize("memory_budget", [None, 1, 9000])
+@pytest.mark.parametrize(("name", "options"), SET_FUNCTIONS)
+def test_every_way_to_maximise_a_set_function(name, options, memory_budget):
+    features = problem(n=36).features
+    given = {"fraction": 0.25, "balance": False, "memory_budget": memory_budget, **options}
+    expected = select_coreset(
+        name, embeddings=features.embeddings, logits=features.logits, labels=features.labels, **given
+    )
+    with PretendedGpu():
+        found = select_coreset(
+            name, embeddings=features.embeddings.to(GPU), logits=features.logits, labels=features.labels, **given
+        )
+    assert found.indices.tolist() == expected.indices.tolist()
+
+
+def test_classes_together_are_picked_without_waiting(gpu):
+    features = problem(n=36).features
+    z, waits = features.embeddings.to(GPU), []
+    for fraction in (0.2, 0.6):
+        with gpu.phase(str(fraction)) as phase:
+            select_coreset("LCMat", embeddings=z, logits=features.logits, labels=features.labels, fraction=fraction)
+        waits.append(phase.waits.total())
+    assert waits[0] == waits[1]
+
+
+@pytest.mark.parametrize("name", ["Glister", "GradMatch", "Forgetting"])
+@pytest.mark.parametrize("where", list(itertools.product((CPU, GPU), repeat=2)))
+def test_what_a_library_call_is_given_may_lie_on_different_devices(gpu, name, where):
+    features = problem(n=36).features
+    z, f, y = features.embeddings, features.logits, features.labels
+    held_out = tuple(each[:9] for each in (z, f, y))
+    if name == "Forgetting":
+        expected = select_coreset(name, labels=y, scores=torch.arange(36.0), fraction=0.25)
+        found = select_coreset(name, labels=y.to(where[0]), scores=torch.arange(36.0).to(where[1]), fraction=0.25)
+    else:
+        expected = select_coreset(name, embeddings=z, logits=f, labels=y, validation=held_out, fraction=0.25)
+        there = tuple(each.to(where[1]) for each in held_out)
+        found = select_coreset(name, embeddings=z.to(where[0]), logits=f, labels=y, validation=there, fraction=0.25)
+    assert found.indices.tolist() == expected.indices.tolist()

@@ -1,0 +1,162 @@
+"""Training on a GPU: no step waits, a run goes on on another device, a full GPU costs no proxy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from gpu.pretended_gpu import PretendedGpu
+from tiny_data import make_data
+
+import nets
+from experiments.proxy import ProxyConfig, train_proxy
+from utils.config import ExecutionConfig, OptimizerConfig, TrainingConfig
+from utils.data.batches import Batches
+from utils.data.siamese import FAMILIES
+from utils.data.training_set import TrainingSet
+from utils.training.evaluation import evaluate, with_batches_that_fit
+from utils.training.machine import Machine
+from utils.training.trainer import Training
+from utils.training.training_trace import TrainingTrace
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+SHORT = TrainingConfig(epochs=2, batch=16, optimizer=OptimizerConfig(lr=0.01))
+
+
+def training(device: torch.device, config: TrainingConfig = SHORT, model: str = "ConvNet", **options) -> Training:
+    execution = ExecutionConfig(checkpoint_interval=options.pop("checkpoint_interval", 600.0))
+    torch.manual_seed(0)
+    data = make_data()
+    data = dataclasses.replace(data, spec=dataclasses.replace(data.spec, augmentation="crop_flip"))
+    return Training(
+        nets.build(model, 1, 3, 8),
+        TrainingSet(data, data.pool, torch.ones(60)),
+        config,
+        seed=0,
+        purpose="t",
+        label="t",
+        machine=Machine(device, execution),
+        observer=TrainingTrace(60, config.epochs),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("model", ["MLP", "ConvNet", "ResNet8"])
+def test_no_training_step_waits_for_the_gpu(gpu, model):
+    run = training(GPU, model=model)
+    step = run._step
+
+    def watched(batch) -> None:
+        with gpu.phase("step"):
+            step(batch)
+
+    run._step = watched
+    run.run()
+    assert gpu.phases["step"].launches > 0
+    assert gpu.phases["step"].waits.total() <= 3  # the trace moves to the GPU once
+
+
+@pytest.mark.parametrize("families", [*FAMILIES, "_".join(FAMILIES)])
+def test_images_are_augmented_on_a_gpu(gpu, families):
+    training(GPU, dataclasses.replace(SHORT, epochs=1, augmentation=families), model="MLP").run()
+
+
+@pytest.mark.parametrize("held", ["cpu", "cuda"])
+def test_batches_are_made_without_waiting(gpu, held):
+    data = make_data()
+    batches = iter(Batches(data.train.to(torch.device(held)), data.spec, data.pool, 16, device=GPU, shuffle_seed=0))
+    next(batches)
+    torch.cuda.set_sync_debug_mode("error")
+    list(batches)
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL."""
+
+
+def kill_after(run: Training, steps: int) -> None:
+    step, left = run._step, iter(range(steps))
+
+    def until_killed(batch) -> None:
+        if next(left, None) is None:
+            raise Killed
+        step(batch)
+
+    run._step = until_killed
+    with pytest.raises(Killed):
+        run.run()
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize(("first", "then"), [(GPU, GPU), (CPU, GPU), (GPU, CPU)])
+def test_a_run_goes_on_on_another_device(tmp_path, first, then, optimizer):
+    config = dataclasses.replace(SHORT, optimizer=OptimizerConfig(optimizer, lr=0.01))
+    kept = {"checkpoint": tmp_path / "c.pt", "checkpoint_interval": 0.0}
+    with PretendedGpu():
+        kill_after(training(first, config, **kept), 5)
+        resumed, whole = training(then, config, **kept), training(first, config)
+        resumed.run()
+        whole.run()
+        for a, b in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+            torch.testing.assert_close(a.cpu(), b.cpu(), rtol=1e-4, atol=1e-6)
+            moments = [state for state in resumed.optimizer.state[a].values() if state.ndim]
+            assert all(state.stride() == a.stride() for state in moments)
+
+
+def test_a_full_gpu_costs_no_proxy(tmp_path):
+    data, config = make_data(), ProxyConfig("ResNet18", SHORT, 0)
+    execution = ExecutionConfig(save_path=str(tmp_path))
+    with PretendedGpu():
+        train_proxy(config, data, Machine(GPU, execution), TrainingTrace(60, 2))
+    with PretendedGpu(total=20 << 20), pytest.raises(torch.OutOfMemoryError):
+        train_proxy(config, data, Machine(GPU, execution), TrainingTrace(60, 2))
+    assert not list((tmp_path / "proxies").glob("*.damaged"))
+
+
+def test_a_proxy_from_the_cache_is_laid_out_as_one_that_was_trained(gpu, tmp_path):
+    data, config = make_data(), ProxyConfig("ConvNet", SHORT, 0)
+    machine = Machine(GPU, ExecutionConfig(save_path=str(tmp_path)))
+    trained, cached = (train_proxy(config, data, machine, TrainingTrace(60, 2)).network for _ in range(2))
+    for a, b in zip(trained.parameters(), cached.parameters(), strict=True):
+        assert a.stride() == b.stride()
+
+
+def test_tests_halve_their_batch_where_the_gpu_is_too_small(capsys):
+    data, sums = make_data(test=4096), []
+    for total in (1 << 30, 1 << 21):
+        with PretendedGpu(total=total):
+            torch.manual_seed(0)
+            network = nets.build("MLP", 1, 3, 8).to(GPU).eval()
+            batches = Batches(data.test, data.spec, torch.arange(4096), 4096, device=GPU)
+
+            def evaluated(fit: Batches, network=network) -> tuple[float, float]:
+                return evaluate(network, fit)
+
+            sums.append(with_batches_that_fit(evaluated, batches))
+    assert sums[1] == pytest.approx(sums[0], rel=1e-5)
+    assert "too little memory; trying batches of" in capsys.readouterr().err
+
+
+def test_an_error_that_is_not_of_memory_is_not_tried_again():
+    def broken(batches: Batches) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    data = make_data()
+    with pytest.raises(RuntimeError, match="mat1"):
+        with_batches_that_fit(broken, Batches(data.test, data.spec, torch.arange(30), 8, device=CPU))
+
+
+def test_too_little_memory_is_no_fault_of_the_checkpoint(tmp_path):
+    kept = {"checkpoint": tmp_path / "c.pt", "checkpoint_interval": 0.0}
+    with PretendedGpu():
+        kill_after(training(GPU, **kept), 2)
+        run = training(GPU, **kept)
+
+        def full(state) -> None:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")
+
+        run.network.load_state_dict = full
+        with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+            run.run()
+    assert (tmp_path / "c.pt").exists()
