@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The bundled digits in 5 steps with memories of 1, 2 and 10 images a class, both protocols and both bounds, 10 orders:
-# minutes on two CPU cores. bash/continual.sh lists what the environment can override.
+# The bundled digits in 5 steps with memories of 1, 2 and 10 images a class, both protocols and both bounds, 10 orders.
+# bash/continual.sh lists what the environment can override.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export DATASET=Digits MODEL=${MODEL:-MLP} IPC=${IPC:-1 2 10} ORDERS=${ORDERS:-0 1 2 3 4 5 6 7 8 9}
