@@ -9,5 +9,5 @@ if [ -n "${IMAGES:-}" ]; then
 else
     export DATASET=CIFAR10
 fi
-FRACTIONS=${SMALL:-0.001:400 0.005:250 0.01:125} SEEDS=${SMALL_SEEDS:-0 1 2 3 4} bash bash/study.sh "$@"
-FRACTIONS=${LARGE:-0.05:50 0.1:30} SEEDS=${LARGE_SEEDS:-0 1 2} bash bash/study.sh "$@"
+FRACTIONS=${SMALL:-0.001:400 0.005,0.01:100} SEEDS=${SMALL_SEEDS:-0 1 2 3 4} bash bash/study.sh "$@"
+FRACTIONS=${LARGE:-0.05,0.1:15} SEEDS=${LARGE_SEEDS:-0 1 2} bash bash/study.sh "$@"

@@ -17,11 +17,13 @@ from benchmarks.measure import measured, peak, resident, table
 from benchmarks.settings import EPS, NUM_DIMS
 from benchmarks.shapes import imagenet
 from methods.base import PickSettings, SelectionInputs
+from methods.budgets import budgets_for
 from methods.features import Features
 from methods.greedy.optimizers import GREEDIES
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.lcmat import LCMat
 from methods.select import select
+from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 
 _FRACTION = 0.1
@@ -48,7 +50,8 @@ def imagenet_shape() -> Iterator[str]:
 
 
 def _select(features: Features) -> int:
-    return len(select(PhasedLCMat(eps=EPS, num_dims=NUM_DIMS), SelectionInputs(features.labels, features), _FRACTION))
+    budgets = budgets_for(features.labels, CoresetSize("fraction", _FRACTION), balance=True)
+    return len(select(PhasedLCMat(eps=EPS, num_dims=NUM_DIMS), SelectionInputs(features.labels, features), budgets))
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ import torch
 
 from benchmarks import dense, growth, imagenet, measure, settings, shapes
 from methods.base import SelectionInputs
+from methods.budgets import budgets_for
 from methods.lcmat import LCMat
 from methods.select import select
+from utils.coreset_size import CoresetSize
 
 
 def test_the_dense_way_gives_the_same_picks_in_float64():
@@ -41,7 +43,8 @@ def test_the_clock_changes_no_pick_and_counts_every_phase():
     timed = imagenet.PhasedLCMat(eps=settings.EPS, num_dims=settings.NUM_DIMS)
     plain = LCMat(eps=settings.EPS, num_dims=settings.NUM_DIMS)
     timed.seconds.clear()
-    picks = [select(method, SelectionInputs(features.labels, features), 0.2).indices for method in (timed, plain)]
+    budgets = budgets_for(features.labels, CoresetSize("fraction", 0.2), balance=True)
+    picks = [select(method, SelectionInputs(features.labels, features), budgets).indices for method in (timed, plain)]
     np.testing.assert_array_equal(*picks)
     assert list(timed.seconds) == ["gradients and curvatures", "distances", "greedy"]
     assert min(timed.seconds.values()) > 0

@@ -366,5 +366,5 @@ def test_features_from_a_file_stand_in_for_the_proxy(tmp_path):
 def test_tinyimagenet_is_shrunk_as_in_the_authors_code_unless_a_size_is_given():
     shrunk, own = (read(f"--dataset TinyImageNet {size}") for size in ("", "--im_size 64"))
     assert (shrunk.data.im_size, own.data.im_size, read("").data.im_size) == (32, 64, None)
-    before = replace(shrunk.run(0.1, 0), data=replace(shrunk.data, im_size=None))
-    assert len({before.name(), shrunk.run(0.1, 0).name(), own.run(0.1, 0).name()}) == 3
+    before = replace(shrunk.run(shrunk.sizes[0], 0), data=replace(shrunk.data, im_size=None))
+    assert len({before.name(), shrunk.run(shrunk.sizes[0], 0).name(), own.run(own.sizes[0], 0).name()}) == 3
