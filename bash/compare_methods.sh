@@ -13,7 +13,7 @@ ALL="Uniform LCMat LCMatGC Submodular AdaCore Craig GradMatch Glister Herding kC
     LeastConfidence Entropy Margin Cal DeepFool Forgetting GraNd EL2N AUM Loss Confidence DynUnc CCS D2 Moderate
     Prototypicality Uniform-pruned LCMat-pruned Full"
 : "${DATASET:=Digits}" "${DATA_PATH:=data}" "${MODEL:=MLP}" "${METHODS:=$ALL}" "${FRACTIONS:=0.01 0.05 0.2}"
-: "${SEEDS:=3}" "${EPOCHS:=100}" "${PROXY_EPOCHS:=10}" "${BATCH:=32}" "${LR:=0.05}" "${PROXY_LR:=0.05}" "${EPS:=0.01}"
+: "${SEEDS:=3}" "${EPOCHS:=100}" "${PROXY_EPOCHS:=10}" "${BATCH:=32}" "${LR:=0.05}" "${PROXY_LR:=0.05}"
 : "${LABEL_NOISE:=0}" "${PRUNE:=hardest:0.2}" "${PROXY_BATCH:=$BATCH}" "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result/compare_methods}"
 read -ra FRACTION_LIST <<< "$FRACTIONS"
 

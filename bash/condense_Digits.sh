@@ -24,6 +24,9 @@ for SELECTION in $SELECTIONS; do
         if [ "$SELECTION" != Uniform ]; then
             COMMAND+=(-se 10 --selection_batch 32 --selection_lr 0.05)
         fi
+        if [[ $SELECTION == LCMat* ]]; then
+            COMMAND+=(--eps "$EPS")
+        fi
         echo "$SELECTION, seed $SEED" >&2
         start "${COMMAND[@]}" "${EVALUATION[@]}"
     done

@@ -13,7 +13,7 @@ TRAINING=(--dataset Digits --epochs "$EPOCHS" --batch 32 --lr "$LR" --test_inter
 
 for NETWORK in $NETWORKS; do
     echo "LCMat with $NETWORK" >&2
-    start "$PYTHON" main.py "${TRAINING[@]}" --model "$NETWORK" --selection LCMat --eps 0.01 \
+    start "$PYTHON" main.py "${TRAINING[@]}" --model "$NETWORK" --selection LCMat --eps "$EPS" \
         --fraction "$FRACTION" --num_exp "$SEEDS" -se 10 --selection_batch 32 --selection_lr "$LR"
 done
 echo "Uniform" >&2

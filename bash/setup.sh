@@ -2,6 +2,9 @@
 # defines `prepare [FILE]`, which sets $PYTHON: it makes .venv if there is none, and installs the packages that FILE
 # (default: requirements.txt) names if the list has changed since the last time.
 # PYTHON=/path/to/python uses that interpreter as it is and installs nothing.
+# EPS is LCMat's --eps in all of them: the 0.01 of the paper's scripts, where --eps itself defaults to the original's
+# 0.05.
+: "${EPS:=0.01}"
 for NAME in DATA_PATH SAVE_PATH; do # relative paths are relative to the folder that the script is called from
     if [ -n "${!NAME:-}" ] && [[ ${!NAME} != [/~]* ]]; then
         printf -v "$NAME" '%s/%s' "$PWD" "${!NAME}"

@@ -15,7 +15,7 @@ ALL="Uniform LCMat LCMat-evaluation LCMat-class_batches LCMat-released LCMatGC L
     GraphCut Herding Craig GradMatch"
 : "${DATASET:?set DATASET, or call one of bash/study_<DATASET>.sh}" "${MODEL:?}" "${FRACTIONS:?}"
 : "${DATA_PATH:=data}" "${WAYS:=$ALL}" "${SEEDS:=0 1 2 3 4}" "${NUM_EXP:=1}" "${PROXY_EPOCHS:=10}" "${PROXY_BATCH:=128}"
-: "${PROXY_LR:=0.1}" "${BATCH:=64}" "${LR:=0.1}" "${EPS:=0.01}" "${AUGMENTATION:=standard}"
+: "${PROXY_LR:=0.1}" "${BATCH:=64}" "${LR:=0.1}" "${AUGMENTATION:=standard}"
 : "${SAVE_PATH:=result/study_$DATASET}"
 
 for PAIR in $FRACTIONS; do

@@ -10,7 +10,7 @@ prepare
 : "${DATASET:?set DATASET, or call one of bash/LCMat_<DATASET>.sh}"
 : "${DATA_PATH:=data}" "${MODEL:=ResNet18}" "${SELECTIONS:=LCMat}" "${SEEDS:=0 1 2}"
 : "${FRACTIONS:=0.001 0.005 0.01 0.05 0.1 0.2 0.3}" "${EPOCHS:=200}" "${PROXY_EPOCHS:=10}" "${BATCH:=128}"
-: "${LR:=0.1}" "${EPS:=0.01}" "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result}" "${GPU:=}"
+: "${LR:=0.1}" "${TEST_INTERVAL:=10}" "${SAVE_PATH:=result}" "${GPU:=}"
 read -ra FRACTION_LIST <<< "$FRACTIONS"
 read -ra DEVICES <<< "${GPU//,/ }"
 
