@@ -8,7 +8,7 @@ from typing import Any
 
 from utils.config import RunConfig
 from utils.errors import UserError
-from utils.records.groups import DRAWN, Statistic, group, name_differences, settings_key, unique_runs
+from utils.records.groups import DRAWN, Statistic, group, name_differences, settings_key, shared_options, unique_runs
 from utils.records.run_folder import FinishedRun, fraction_of
 from utils.records.tables import Column, markdown
 
@@ -37,6 +37,7 @@ class Matrix:
     fraction: float
     networks: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
+    notes: tuple[str, ...] = ()  # on what the rows share
 
     @property
     def title(self) -> str:
@@ -55,7 +56,7 @@ class Matrix:
         counts = sorted({cell.count for row in self.rows for cell in row.cells.values()})
         runs = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         title = f"{self.title}: final accuracy (%) of each trained network, mean ± std of {runs} runs"
-        return f"{title}\n\n{markdown(columns, self.rows)}"
+        return "\n\n".join([title, markdown(columns, self.rows), *self.notes])
 
 
 def cross_matrices(runs: Sequence[FinishedRun]) -> list[Matrix]:
@@ -87,6 +88,7 @@ def _matrix(runs: Sequence[FinishedRun]) -> Matrix:
         fraction_of(runs[0]),
         tuple(sorted({run.config.model for run in runs})),
         tuple(sorted(rows, key=lambda row: (row.selection == "Full", row.selection, row.label))),
+        tuple(shared_options([run.config for run in runs])),
     )
 
 

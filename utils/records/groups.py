@@ -14,6 +14,7 @@ from utils.records.run_folder import FinishedRun
 DRAWN = ("seed", "repeat", "scenario.order_seed")  # what a spread is over
 
 _IN_IMAGES = ("budget", "ipc")  # sizes that tables show as the fraction they come to
+_OPTIONS = "selection.options."
 _SHOWN = {"data.dataset", "model", "selection.method", "selection.model", "fraction", *_IN_IMAGES, *DRAWN}
 _TELLING = {"selection.prune", "selection.score"}  # shown even where all alike have them: others of the method have not
 
@@ -77,7 +78,8 @@ def settings_key(config: RunConfig, without: Collection[str] = ()) -> str:
 def name_differences(configs: Sequence[RunConfig], across_models: bool = False) -> list[str]:
     """For each configuration what sets it apart from others of its data set, scenario, networks, method and pruning.
 
-    With ``across_models`` those that train another network are compared too.
+    With ``across_models`` those that train another network are compared too. Options of a method are compared between
+    all configurations of that method.
     """
 
     def look(config: RunConfig) -> Hashable:
@@ -92,12 +94,35 @@ def name_differences(configs: Sequence[RunConfig], across_models: bool = False) 
         names = sorted(there - _SHOWN)
         if len(there & {"fraction", *_IN_IMAGES}) > 1:  # rows of one fraction may have been asked for differently
             names += _IN_IMAGES
-        values = {name: {json.dumps(settings[index].get(name)) for index in alike} for name in names}
-        differing = [name for name in names if len(values[name]) > 1 or name in _TELLING]
+        method = configs[alike[0]].selection.method
+        of_method = [index for index, config in enumerate(configs) if config.selection.method == method]
+        differing = []
+        for name in names:
+            compared = of_method if name.startswith(_OPTIONS) else alike
+            if name in _TELLING or len({json.dumps(settings[index].get(name)) for index in compared}) > 1:
+                differing.append(name)
         for index in alike:
             known = [name for name in differing if settings[index].get(name) is not None]
             texts[index] = ", ".join(f"{_short(name)}={settings[index][name]}" for name in known)
     return texts
+
+
+def shared_options(configs: Sequence[RunConfig]) -> list[str]:
+    """Return a line on the options that all configurations of a method share, or nothing where there are none.
+
+    ``name_differences`` names the others. A switch that is off is left out.
+    """
+    methods = []
+    for alike in group(configs, lambda config: config.selection.method):
+        first, *others = (config.selection.options for config in alike)
+        shared = [
+            f"{name}={value}"
+            for name, value in sorted(first.items())
+            if value is not False and all(other.get(name) == value for other in others)
+        ]
+        if shared:
+            methods.append(f"{alike[0].selection.method} {', '.join(shared)}")
+    return [f"Options: {'; '.join(methods)}."] if methods else []
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from utils.config import RunConfig
 from utils.errors import UserError
-from utils.records.groups import DRAWN, Statistic, settings_key
+from utils.records.groups import DRAWN, Statistic, settings_key, shared_options
 from utils.records.run_folder import FinishedRun
 from utils.records.tables import Column, Table, markdown
 
@@ -68,7 +68,7 @@ def paired_table(rows: Sequence[PairedDifference], baseline: str) -> str:
         Column(f"final accuracy less {baseline}'s (%)", str, number=True),
     ]
     title = f"Final accuracy less that of {baseline} with the same seed: mean ± standard error"
-    return f"{title}\n\n{markdown(columns, rows)}"
+    return "\n\n".join([title, markdown(columns, rows), *shared_options([row.config for row in rows])])
 
 
 def _pair(run: FinishedRun) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from utils.config import RunConfig
 from utils.errors import UserError
 from utils.records.continual_measures import ContinualMeasures
-from utils.records.groups import DRAWN, Statistic, group, name_differences, settings_key, unique_runs
+from utils.records.groups import DRAWN, Statistic, group, name_differences, settings_key, shared_options, unique_runs
 from utils.records.run_folder import FinishedRun, find_runs, unfinished_runs
 from utils.records.summary import PHASES, Summary
 
@@ -111,8 +111,8 @@ class Table:
         return text.getvalue()
 
     def notes(self) -> list[str]:
-        """Return lines on what the table leaves out or what its tests left out."""
-        lines = []
+        """Return lines on what the rows share, and on what the table or its tests leave out."""
+        lines = shared_options([row.config for row in self.rows])
         for interval in sorted({row.config.training.test_interval for row in self.rows} - {1}):
             when = f"every {interval} epochs" if interval else "only after the last epoch"
             lines.append(f"Tested {when}{self._share(lambda row: row.config.training.test_interval, interval)}.")

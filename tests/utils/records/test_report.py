@@ -162,6 +162,20 @@ def test_groups_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     ]
 
 
+def test_every_table_says_the_options_of_its_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table of one eps names it, whatever the flag's default; of several, data sets or not, each row does."""
+    options = {"eps": 0.01, "num_dims": 100, "weighted": False}
+    finish_run(tmp_path, made_up_config(options=options), 80.0)
+    finish_run(tmp_path, made_up_config("Uniform"), 70.0)
+    for flags in ([], ["--cross"], ["--against", "Uniform"]):
+        main([str(tmp_path), *flags])
+        assert capsys.readouterr().out.splitlines()[-1] == "Options: LCMat eps=0.01, num_dims=100."
+    finish_run(tmp_path, made_up_config(dataset="CIFAR10", options={**options, "eps": 0.05}), 80.0)
+    table = load_table([tmp_path])
+    assert [row.settings for row in table.rows] == ["eps=0.05", "eps=0.01", ""]
+    assert table.notes() == ["Options: LCMat num_dims=100."]
+
+
 def test_a_setting_of_the_proxy_goes_by_its_flag(tmp_path: Path) -> None:
     config = made_up_config()
     assert config.selection.proxy is not None
