@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
 from utils.cli import Parser
 from utils.data.small_set import load_small_set
 from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
 from utils.files import write_atomic
-from utils.records.contact_sheet import Pictures, contact_sheet, load_pictures
+from utils.records.contact_sheet import TILE, Pictures, contact_sheet, load_pictures
 from utils.records.groups import DRAWN, group, settings_key, unique_runs
 from utils.records.run_folder import FinishedRun, find_runs, fraction_of
 
@@ -25,16 +28,14 @@ def side_by_side(runs: Sequence[FinishedRun]) -> bytes:
     Of several seeds the first is shown, and the networks that were trained make no difference.
 
     Raises:
-        UserError: there are no runs, or they are of several data sets or of images that are not in memory.
+        UserError: there are no runs, or they are of several data sets; an image file cannot be read.
     """
     ways = group(unique_runs(runs), lambda run: settings_key(run.config, (*DRAWN, "model")))
     shown = sorted((way[0] for way in ways), key=lambda run: (fraction_of(run), run.config.selection.method))
     if len({(run.config.data.dataset, run.config.data.train_images) for run in shown}) != 1:
         raise UserError("a sheet shows finished runs of one data set; name folders that hold such runs")
     real = load_pictures(shown[0].config.data)
-    if real.images is None:
-        raise UserError(f"{shown[0].config.data.dataset} stays in its files; a sheet shows images held in memory")
-    rows = [_first_of_each_class(run, real) for run in shown]
+    rows = _enlarged([_first_of_each_class(run, real) for run in shown])
     names = tuple(f"{run.config.selection.method}, {_size(run)} images" for run in shown)
     labels = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     pictures = Pictures(names, labels, torch.cat(rows))
@@ -47,15 +48,26 @@ def _size(run: FinishedRun) -> int:
 
 
 def _first_of_each_class(run: FinishedRun, real: Pictures) -> Tensor:
-    """Return one image of each class, uint8 [classes, C, H, W]."""
+    """Return one image of each class, uint8 [classes, 3, H, H]."""
     small_set = load_small_set(run.path / "coreset.npz")
     if isinstance(small_set, SyntheticSet):
-        images, labels = small_set.visible(), small_set.labels
-    else:
-        assert real.images is not None
-        picked = small_set.indices
-        images, labels = real.images[torch.tensor(picked)], real.labels[picked]
-    return images[torch.from_numpy(np.unique(labels, return_index=True)[1])]
+        first = np.unique(small_set.labels, return_index=True)[1]
+        return small_set.visible()[torch.from_numpy(first)].expand(-1, 3, -1, -1)
+    first = np.unique(real.labels[small_set.indices], return_index=True)[1]
+    images = (real.open(index) for index in small_set.indices[first].tolist())
+    return torch.cat(_enlarged([_as_trained_on(image, run.config.data.im_size)[None] for image in images]))
+
+
+def _as_trained_on(image: Image.Image, im_size: int | None) -> Tensor:
+    """Return the middle of an image, at most of a tile's size, uint8 [3, H, H]."""
+    size = min(im_size or min(image.size), TILE)
+    return pil_to_tensor(center_crop(resize(image, size), size))
+
+
+def _enlarged(sets: Sequence[Tensor]) -> list[Tensor]:
+    """Return sets of images, uint8 [m, 3, H, H], all with the largest H that one of them has."""
+    largest = max(images.shape[-1] for images in sets)
+    return [interpolate(images, (largest, largest)) for images in sets]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -29,7 +29,8 @@ from utils.files import write_atomic
 
 LISTING = "coreset.csv"  # in an exported folder: which image is which
 
-_TILE, _GAP, _LINE = 64, 4, 28  # pixels: an image, what is around it, a line of text
+TILE = 64  # pixels of an image in a sheet
+_GAP, _LINE = 4, 28  # what is around it, a line of text
 _LONGEST_NAME = 28
 
 
@@ -165,7 +166,7 @@ def contact_sheet(pictures: Pictures, indices: np.ndarray, *, title: str, picks:
     title = _drawable(title)
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 13)
     left = _GAP * 3 + int(max(font.getlength(caption) for caption in captions))
-    step = _TILE + _GAP
+    step = TILE + _GAP
     columns = max(1, min(picks, max(map(len, of_class))))
     width = max(left + step * columns, int(font.getlength(title)) + 2 * _GAP) + _GAP
     sheet = Image.new("RGB", (width, _LINE + step * len(shown)), "white")
@@ -173,10 +174,10 @@ def contact_sheet(pictures: Pictures, indices: np.ndarray, *, title: str, picks:
     draw.text((_GAP, _LINE // 2), title, "black", font, anchor="lm")
     for row, (caption, own) in enumerate(zip(captions, of_class, strict=True)):
         top = _LINE + row * step
-        draw.text((left - 2 * _GAP, top + _TILE // 2), caption, "black", font, anchor="rm")
+        draw.text((left - 2 * _GAP, top + TILE // 2), caption, "black", font, anchor="rm")
         for column, index in enumerate(own[:picks].tolist()):
             tile = _tile(pictures.open(index))
-            corner = (left + column * step + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2)
+            corner = (left + column * step + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2)
             sheet.paste(tile, corner)
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
@@ -192,10 +193,10 @@ def synthetic_sheet(synthetic: SyntheticSet, class_names: tuple[str, ...], title
 def _tile(image: Image.Image) -> Image.Image:
     """Return the image within a tile: small ones in whole multiples, so that every pixel stays square."""
     longest = max(image.size)
-    if longest > _TILE:
-        image.thumbnail((_TILE, _TILE))
+    if longest > TILE:
+        image.thumbnail((TILE, TILE))
         return image
-    scale = _TILE // longest
+    scale = TILE // longest
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 

@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 from condensing import config
+from made_images import two_classes
 from PIL import Image
 
 from condensation.config import CondensationConfig
@@ -74,6 +75,24 @@ def test_the_command_writes_it(runs, tmp_path, capsys):
     main([str(tmp_path), "--output", str(tmp_path / "sheet.png")])
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
     assert "sheet.png" in capsys.readouterr().out
+
+
+def test_an_image_folder_is_shown_beside_larger_synthetic_images(tmp_path):
+    folder = two_classes(tmp_path / "images", size=(12, 8))
+    settings = config("DM", 1)
+    black = SyntheticSet(np.full((2, 3, 16, 16), -5, np.float32), np.arange(2), settings.selection())
+    data = DataConfig("ImageFolder", str(folder), im_size=8)
+    finish(RunConfig(data, "MLP", settings.selection(), SIZE, 0, TRAINING), black, 2, tmp_path / "runs")
+    picked = Coreset(np.array([1, 0, 4]))
+    finish(RunConfig(data, "MLP", SelectionConfig("Uniform"), SIZE, 0, TRAINING), picked, 3, tmp_path / "runs")
+    sheet = Image.open(io.BytesIO(side_by_side(find_runs(tmp_path / "runs")))).convert("RGB")
+    assert sheet.height == 28 + 2 * 68
+    left = sheet.width - 4 - 2 * 68  # of the first of two images, enlarged eight times
+    black_tile, tile = (np.asarray(sheet.crop((left, top, left + 64, top + 64))) for top in (28, 96))
+    assert not black_tile.any()
+    with Image.open(folder / "train/cat/001.png") as image:
+        middle = np.asarray(image)[:, 2:10]
+    assert np.array_equal(tile[4::8, 4::8], middle)
 
 
 def test_nothing_to_show(tmp_path):
