@@ -14,7 +14,7 @@ source bash/jobs.sh
 : "${DATASET:?set DATASET, or call one of bash/continual_<DATASET>.sh}" "${MODEL:?}" "${EPOCHS:?}"
 : "${MEMORY_EPOCHS:=$EPOCHS}" "${DATA_PATH:=data}" "${STEPS:=5}" "${IPC:=20}" "${PROTOCOLS:=memory replay}" "${ORDERS:=0 1 2 3 4}" "${SEEDS:=0}"
 : "${SELECTIONS=Uniform Herding Craig LCMat}" "${CONDENSATIONS=DM DSA LCMat}" "${BATCH:=128}" "${LR:=0.1}"
-: "${AUGMENTATION:=standard}" "${PROXY_EPOCHS:=10}" "${PROXY_BATCH:=128}" "${PROXY_LR:=0.1}" "${EPS:=0.01}"
+: "${AUGMENTATION:=standard}" "${PROXY_EPOCHS:=10}" "${PROXY_BATCH:=128}" "${PROXY_LR:=0.1}"
 : "${ITERATIONS:=}" "${DM_ITERATIONS:=$ITERATIONS}" "${OUTER:=}" "${INNER:=}" "${PIXEL_LR:=}"
 : "${SAVE_PATH:=result/continual_$DATASET}" "${GPU:=}"
 read -ra DEVICES <<< "${GPU//,/ }"
