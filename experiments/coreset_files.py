@@ -10,6 +10,7 @@ from experiments.retraining import retrain, retrainings
 from utils.config import RunConfig, SelectionConfig, Settings
 from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
+from utils.data.coreset_formats import coreset_file
 from utils.data.fingerprint import check_made_of
 from utils.data.small_set import SmallSet, load_small_set
 from utils.errors import UserError
@@ -41,26 +42,28 @@ def given_set(path: Path, config: RunConfig, machine: Machine) -> tuple[RunConfi
     by its own name.
 
     Args:
+        path: a coreset in any format of :mod:`utils.data.coreset_formats`, or a folder that holds one.
         config: of the command line; its selection and its size are replaced.
 
     Raises:
         UserError: no sound coreset or synthetic set, or not for this data.
     """
-    small_set = load_small_set(path)
+    file = coreset_file(path)
+    small_set = load_small_set(file)
     if not len(small_set):
         raise UserError(f"{path} holds no indices")
     check_made_of(path, small_set.train_images, config.data)
     data = data_for(config.model, config.data, config.seed, machine)
     small_set.training_set(data)
-    selection = _selection(path, small_set)
+    selection = _selection(path, file, small_set)
     selection = dataclasses.replace(selection, options={**selection.options, CONTENT: small_set.digest()})
     size = CoresetSize.of(fraction=round(len(small_set) / len(data.pool), 6))
     return dataclasses.replace(config, selection=selection, size=size), small_set
 
 
-def _selection(path: Path, small_set: SmallSet) -> SelectionConfig:
-    if (path.parent / "config.json").exists():
-        return read_run_config(path.parent).selection
+def _selection(path: Path, file: Path, small_set: SmallSet) -> SelectionConfig:
+    if (file.parent / "config.json").exists():
+        return read_run_config(file.parent).selection
     if not isinstance(small_set, Coreset):
         return small_set.selection
     name = "".join(c if c.isalnum() else "-" for c in path.stem).strip("-") or "file"

@@ -15,6 +15,7 @@ from experiments.selection import Selection
 from utils.config import RunConfig, Settings
 from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
+from utils.data.coreset_formats import coreset_file
 from utils.data.fingerprint import check_made_of, identified
 from utils.data.load import Data
 from utils.data.small_set import load_small_set
@@ -127,6 +128,7 @@ def _proxy_config(run: FinishedRun, runs: list[FinishedRun], command: Command) -
 
 
 def _coreset_file(path: Path, config: RunConfig, data: Data) -> Coreset:
+    path = coreset_file(path)
     coreset = load_small_set(path)
     if not isinstance(coreset, Coreset):
         raise UserError(f"{path} holds learned images; a landscape compares selected ones")

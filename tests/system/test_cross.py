@@ -46,9 +46,11 @@ def test_no_matching_run_says_what_was_looked_for_and_what_there_is(selected):
     assert "--dataset Digits --selection LCMat --selection_model MLP --fraction 0.05" in error
 
 
-def test_a_coreset_file_takes_part_without_a_run(commands, tmp_path):
-    np.savez(tmp_path / "mine.npz", indices=np.arange(0, 1000, 20))
-    answer = commands.cross(f"{FAST} --coreset {tmp_path / 'mine.npz'} --cross ConvNet --epochs 1")
+def test_a_coreset_in_an_exported_folder_takes_part_without_a_run(commands, tmp_path):
+    (tmp_path / "mine").mkdir()
+    rows = [f"a/{index}.png,{index}" for index in range(0, 1000, 20)]
+    (tmp_path / "mine" / "coreset.csv").write_text("\n".join(["file,index", *rows]))
+    answer = commands.cross(f"{FAST} --coreset {tmp_path / 'mine'} --cross ConvNet --epochs 1")
     assert answer.status == 0, answer.err
     assert len(commands.runs("Digits_ConvNet_mine_*")) == len(commands.runs("Digits_MLP_mine_*")) == 1
 

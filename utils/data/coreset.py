@@ -29,6 +29,7 @@ class Coreset:
         weights: float32 [k], finite and non-negative, or None where every sample counts the same.
         gains: float64 [k], what each pick added to its method's objective, or None.
         origin: which images the indices stand for; None where that is not known.
+        population: how many images the data set has, where a mask says it; None elsewhere.
 
     Raises:
         UserError: indices that are not unique non-negative integers; weights or gains that do not fit them.
@@ -38,6 +39,7 @@ class Coreset:
     weights: np.ndarray | None = None
     gains: np.ndarray | None = None
     origin: Origin | None = None
+    population: int | None = None
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
@@ -56,6 +58,18 @@ class Coreset:
         if self.gains is not None:
             self._freeze("gains", _numbers("gains", self.gains, indices), np.float64)
 
+    @classmethod
+    def given(cls, indices: np.ndarray, weights: np.ndarray | None = None, gains: np.ndarray | None = None) -> Coreset:
+        """Return the coreset of indices (integers [k]), or of a mask (bool [n]) in the order of the data set.
+
+        Weights beside a mask are of its picks, or of all n.
+        """
+        if indices.ndim != 1 or indices.dtype != np.bool_:
+            return cls(indices, weights, gains)
+        if weights is not None and weights.shape == indices.shape:
+            weights = weights[indices]
+        return cls(np.flatnonzero(indices), weights, gains, population=len(indices))
+
     def _freeze(self, name: str, values: np.ndarray, dtype: type) -> None:
         array: np.ndarray = np.array(values, dtype=dtype)
         array.setflags(write=False)
@@ -65,7 +79,9 @@ class Coreset:
         return len(self.indices)
 
     def check_fits(self, population: int) -> None:
-        """Raise UserError unless every index lies within a data set of ``population`` samples."""
+        """Raise UserError unless every index lies within a data set of ``population`` samples, a mask just as many."""
+        if self.population not in (None, population):
+            raise UserError(f"the coreset is a mask of {self.population} samples, but the data set has {population}")
         if len(self) and self.indices.max() >= population:
             raise UserError(
                 f"the coreset names sample {self.indices.max()}, but the data set has only {population} samples"
@@ -126,13 +142,13 @@ class Coreset:
 
     @classmethod
     def load(cls, path: str | Path) -> Coreset:
-        """Read what ``save`` wrote, or any npz with an integer array ``indices``; pickles are refused."""
+        """Read what ``save`` wrote, or any npz with integers or a mask as ``indices``; pickles are refused."""
         arrays = read_npz(Path(path))
         if "indices" not in arrays:
             held = ", ".join(arrays) or "nothing"
             raise UserError(f"{path} has no array 'indices'; it holds {held}")
         try:
-            coreset = cls(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
+            coreset = cls.given(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
             return replace(coreset, origin=Origin.from_arrays(arrays, len(coreset)))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error

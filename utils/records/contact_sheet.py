@@ -18,6 +18,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.config import DataConfig
+from utils.data.coreset import Coreset
+from utils.data.coreset_formats import LISTING
 from utils.data.decode import as_seen
 from utils.data.fingerprint import Contents, check_same_images, contents
 from utils.data.images import WHITE, FileImages, MemoryImages
@@ -26,8 +28,6 @@ from utils.data.loaders.class_folders import find_classes, find_images
 from utils.data.synthetic_set import SyntheticSet
 from utils.errors import UserError
 from utils.files import write_atomic
-
-LISTING = "coreset.csv"  # in an exported folder: which image is which
 
 TILE = 64  # pixels of an image in a sheet
 _GAP, _LINE = 4, 28  # what is around it, a line of text
@@ -92,8 +92,8 @@ def pictures_of(data: Data) -> Pictures:
     return Pictures(names, labels, files=_paths(data.train))
 
 
-def write_folder(path: Path, pictures: Pictures, indices: np.ndarray, *, link: bool, force: bool) -> None:
-    """Write ``<class>/<rank>_<index>.<suffix>`` for each pick, and a listing; all of it or nothing.
+def write_folder(path: Path, pictures: Pictures, coreset: Coreset, *, link: bool, force: bool) -> None:
+    """Write ``<class>/<rank>_<index>.<suffix>`` for each pick, and a listing with weights; all of it or nothing.
 
     Files are copied as they are (or linked, where ``link``); images held in memory become PNG. Rank counts
     within a class in the order picked.
@@ -109,7 +109,7 @@ def write_folder(path: Path, pictures: Pictures, indices: np.ndarray, *, link: b
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
             made = Path(scratch) / "new"
             made.mkdir()
-            _fill(made, pictures, indices, link)
+            _fill(made, pictures, coreset, link)
             if path.exists():
                 path.replace(Path(scratch) / "old")
             made.replace(path)
@@ -117,14 +117,15 @@ def write_folder(path: Path, pictures: Pictures, indices: np.ndarray, *, link: b
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _fill(folder: Path, pictures: Pictures, indices: np.ndarray, link: bool) -> None:
+def _fill(folder: Path, pictures: Pictures, coreset: Coreset, link: bool) -> None:
     names = _folder_names(pictures.class_names)
     ranks = [0] * len(names)
     listing = io.StringIO()
     writer = csv.writer(listing, lineterminator="\n")
     originals = None if pictures.contents is None else pictures.contents.files
-    writer.writerow(["file", "index", "label", "class", *(["original"] if originals else [])])
-    for index in indices.tolist():
+    names_of_more = [*(["original"] if originals else []), *(["weight"] if coreset.weights is not None else [])]
+    writer.writerow(["file", "index", "label", "class", *names_of_more])
+    for pick, index in enumerate(coreset.indices.tolist()):
         label = int(pictures.labels[index])
         suffix = ".png" if pictures.files is None and not link else pictures.file(index).suffix
         name = f"{names[label]}/{ranks[label]:05d}_{index}{suffix}"
@@ -137,7 +138,11 @@ def _fill(folder: Path, pictures: Pictures, indices: np.ndarray, link: bool) -> 
             _link(pictures.file(index).resolve(), target)
         else:
             shutil.copyfile(pictures.file(index), target)
-        writer.writerow([name, index, label, pictures.class_names[label], *([originals[index]] if originals else [])])
+        more = [
+            *([originals[index]] if originals else []),
+            *([] if coreset.weights is None else coreset.weights[[pick]]),
+        ]
+        writer.writerow([name, index, label, pictures.class_names[label], *more])
     write_atomic(folder / LISTING, listing.getvalue().encode(errors="surrogateescape"))
 
 

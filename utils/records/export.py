@@ -123,7 +123,7 @@ def _export(options: argparse.Namespace) -> Path:
         write_indices(output, _labelled(options, source) if options.labels else source, options.format)
     elif options.format == "folder":
         pictures = _pictures(options, source)
-        write_folder(output, pictures, source.indices, link=options.link, force=options.force)
+        write_folder(output, pictures, source.coreset, link=options.link, force=options.force)
     else:
         write_atomic(output, _sheet(options, source))
     return output
