@@ -143,7 +143,8 @@ def select_coreset(
         at_least_one: keep one of each class whose share of fraction or budget rounds to none.
         balance: select class by class, each class in proportion to its size; otherwise from all samples at once.
         seed: of the method's random choices.
-        memory_budget: bytes the selection may take beyond its inputs; None: half of what is free.
+        memory_budget: bytes the selection may take beyond its inputs; None: half of what is free. Where the method may
+            take more, because it copies the features in float64, a note on stderr says how much.
         validation: (embeddings, logits, labels) of held-out samples, for methods that take them.
         scores: floating [n], for methods that rank by what only a training can tell: those of Forgetting, AUM, GraNd, …
             as they are defined. CCS, D2 and ``prune`` take any scores, higher for harder samples.

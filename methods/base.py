@@ -35,6 +35,8 @@ class Need(Enum):
     PRETRAINED = "the embeddings of an ImageNet network"
 
 
+_COPIES, _BESIDE = 4, 64  # of a sample's features, and float64 values beside them, that a pick takes
+
 RANKING = frozenset(
     {Need.TRACE, Need.REPEATS, Need.PIXELS, Need.DIFFICULTY}
 )  # what scores from a file can stand in for
@@ -135,6 +137,12 @@ class Method(ABC):
     def nested(self) -> bool:
         """Return whether the first k picks of a larger selection are the selection of size k."""
         return True
+
+    def least_memory(self, inputs: SelectionInputs, n: int, budget: int) -> int:
+        """Return about how many bytes a pick from ``n`` samples may take however small the memory budget is."""
+        given = [inputs.pretrained, *((inputs.features.embeddings, inputs.features.logits) if inputs.features else ())]
+        widths = sum(each.shape[1] for each in given if each is not None)
+        return 8 * n * (_COPIES * widths + _BESIDE)
 
     @abstractmethod
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:

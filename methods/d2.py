@@ -53,6 +53,10 @@ class D2(EmbeddingMethod):
         """Return difficulty beside embeddings."""
         return (*super().needs, Need.DIFFICULTY)
 
+    def least_memory(self, inputs: SelectionInputs, n: int, budget: int) -> int:
+        """Return the bytes of copies of the features, and of the graph while it is made."""
+        return super().least_memory(inputs, n, budget) + 8 * n * 24 * self.neighbours
+
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick the sample of the most difficulty left, again and again."""
         u = directions(self.embeddings_of(inputs))
@@ -88,7 +92,7 @@ def graph(u: Tensor, count: int, memory_budget: int | None) -> tuple[Tensor, Ten
     """
     n, distance = len(u), outer_distance(u)
     pairs, squares = [], []
-    for band in bands_within(n, memory_budget, u.device):
+    for band in bands_within(distance, memory_budget, u):
         near = neighbours(distance, band, count)  # [r, k]
         away = (u[band][:, None] - u[near]).square().sum(dim=2)  # [r, k]
         pairs += [(band[:, None] * n + near).flatten(), (near * n + band[:, None]).flatten()]

@@ -43,6 +43,10 @@ class GradMatch(Method):
         """Return False: the picks are nested, but their weights are not."""
         return False
 
+    def least_memory(self, inputs: SelectionInputs, n: int, budget: int) -> int:
+        """Return the bytes of copies of the features, and of the products of all picks and their factor."""
+        return super().least_memory(inputs, n, budget) + 8 * 2 * budget**2
+
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick by matching pursuit with non-negative weights."""
         return self.pick_sizes(inputs, [budget], settings)[0]

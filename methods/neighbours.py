@@ -18,10 +18,17 @@ def outer_distance(z: Tensor) -> OuterDistance:
     return OuterDistance(torch.ones_like(z[:, :1]), z - z.mean(dim=0), z.dtype)
 
 
-def bands_within(n: int, memory_budget: int | None, device: torch.device) -> tuple[Tensor, ...]:
-    """Return 0 … n − 1 in bands of as many rows of ``n`` distances as the memory budget (bytes) has room for."""
-    rows = int(allowance(memory_budget, device) // (_COPIES * 8 * n))
-    return torch.arange(n, device=device).split(max(1, min(rows, _ROWS_AT_ONCE)))
+def bands_within(distance: OuterDistance, memory_budget: int | None, *held: Tensor) -> tuple[Tensor, ...]:
+    """Return 0 … n − 1 in bands of as many rows of ``n`` distances as the memory budget has room for.
+
+    Args:
+        distance: between n samples.
+        memory_budget: bytes for all; None: half of what is free.
+        held: what lies in memory beside the distance's factors and the bands.
+    """
+    taken = distance.nbytes + sum(each.nbytes for each in held)
+    rows = int((allowance(memory_budget, distance.device) - taken) // (_COPIES * 8 * distance.n))
+    return torch.arange(distance.n, device=distance.device).split(max(1, min(rows, _ROWS_AT_ONCE)))
 
 
 def neighbours(distance: OuterDistance, rows: Tensor, count: int) -> Tensor:

@@ -13,6 +13,7 @@ from methods.prune import Prune
 from utils.data.coreset import Coreset
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
+from utils.notes import note_once
 from utils.seeding import derive_seed
 
 Budgets = Mapping[int, int]  # how many to pick from each class, or over ALL
@@ -35,7 +36,7 @@ def select(
         inputs: at least what ``method`` needs.
         budgets: of every class, in ascending order; the coreset then holds class after class. Or of ALL.
         seed: of the method's random choices.
-        memory_budget: bytes to take beyond the inputs; None: half of what is free.
+        memory_budget: bytes to take beyond the inputs; None: half of what is free. A note says where they may not do.
         prune: which samples to leave out first, of each class or of all; it needs ``inputs.difficulty``.
         world: the processes that share the classes; where all are selected from at once rank 0 selects for all.
 
@@ -63,6 +64,14 @@ def select_nested(
     device = inputs.labels.device if inputs.features is None else inputs.features.embeddings.device
     settings = PickSettings(seed, device, memory_budget)
     labels, members = list(wanted[0]), _members(inputs, wanted[0], prune)
+    if memory_budget is not None:
+        most = {label: max(budgets[label] for budgets in wanted) for label in members}
+        needed = max(method.least_memory(inputs, len(own), most[label]) for label, own in members.items())
+        if memory_budget < needed:
+            note_once(
+                f"{type(method).__name__} may take {needed / 1e6:.1f} MB beyond its inputs, more than the "
+                f"memory budget of {memory_budget / 1e6:.1f} MB"
+            )
     picks_of: dict[int, list[Coreset]] = {}
     if ALL in members:
         sizes = [budgets[ALL] for budgets in wanted]

@@ -125,6 +125,10 @@ class CurvatureMethod(SetFunctionMethod):
         if self.num_dims < 1:
             raise UserError(f"num_dims (--K) is at least 1, not {self.num_dims}")
 
+    def least_memory(self, inputs: SelectionInputs, n: int, budget: int) -> int:
+        """Return the bytes of copies of the features, and of the coordinates of the Hessian diagonal."""
+        return super().least_memory(inputs, n, budget) + 8 * n * 4 * self.num_dims
+
 
 KERNELS: dict[str, Callable[[Features, Submodular], Distance]] = {
     "cosine": lambda features, _: CosineDistance(features),
@@ -170,6 +174,11 @@ class Submodular(CurvatureMethod):
         super().__post_init__()
         object.__setattr__(self, "submodular", choose("submodular function", self.submodular, SET_FUNCTIONS))
         object.__setattr__(self, "kernel", choose("kernel", self.kernel, KERNELS))
+
+    def least_memory(self, inputs: SelectionInputs, n: int, budget: int) -> int:
+        """Return the bytes of what LCMat's distance takes, and of the factor that LogDeterminant lets grow."""
+        factor = 8 * n * 4 * budget if self.submodular == "LogDeterminant" else 0
+        return super().least_memory(inputs, n, budget) + factor
 
     @property
     def canonical(self) -> str | None:

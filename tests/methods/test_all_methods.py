@@ -5,6 +5,7 @@ import re
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from methods import METHODS, make_method, select_coreset
 from methods.base import Need, SelectionInputs
 from methods.budgets import ALL
+from methods.features import Features
 from methods.select import select, select_nested
 from nets.last_layer import augment, probabilities
 from utils.errors import UserError
+from utils.notes import note_once
 
 SCORES = {Need.TRACE, Need.REPEATS, Need.PIXELS, Need.DIFFICULTY}
 VARIANTS = [
@@ -323,6 +326,53 @@ def test_the_gradients_of_all_samples_are_never_built(name):
     with LargestTensor() as largest:
         selected(features, name, {}, fraction=0.2)
     assert largest.numel <= 100 * 100  # the dense gradients would be 100 × 10 × 61
+
+
+class Peak(TorchDispatchMode):
+    """The most bytes that tensors made inside took at one time."""
+
+    def __init__(self):
+        super().__init__()
+        self.known, self.now, self.most = set(), 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() not in {0, *self.known}:
+                storage = each.untyped_storage()
+                self.known.add(storage.data_ptr())
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+                weakref.finalize(storage, self.gone, storage.data_ptr(), storage.nbytes())
+        return result
+
+    def gone(self, place, size):
+        self.known.discard(place)
+        self.now -= size
+
+
+def peak(features, name, memory_budget):
+    given = inputs(features, name)
+    with Peak() as found:
+        found.known |= {each.untyped_storage().data_ptr() for each in given.values()}
+        select_coreset(name, **given, fraction=0.1, memory_budget=memory_budget)
+    return found.most
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "Full"])
+def test_memory_stays_within_the_budget_or_the_call_says_what_it_takes(name, capsys):
+    """In float32, of which every method makes wider copies; n is such that a matrix of all pairs does not fit."""
+    note_once.cache_clear()
+    made = problem(n=500, d=40, C=10, labels=torch.zeros(500).long()).features
+    features = Features.of(made.embeddings.float(), made.logits.float(), made.labels)
+    taken = peak(features, name, 1)
+    said = re.findall(r"note: (\w+) may take ([0-9.]+) MB beyond its inputs", capsys.readouterr().err)
+    assert [method.lower() for method, _ in said] == [name.lower()]
+    least = float(said[0][1]) * 1e6
+    assert taken <= least
+    roomy = int(1.2 * least)
+    assert peak(features, name, roomy) <= roomy
+    assert capsys.readouterr().err == ""
 
 
 def dense_similarities(given, eps, num_dims):
