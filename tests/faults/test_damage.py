@@ -21,7 +21,7 @@ from utils.training.history import read_history
 
 KILLED = {
     "proxy": ("utils/training/trainer.py:_step", 0.5),
-    "selection": ("methods/select.py:select", 1.0),
+    "selection": ("methods/select.py:select_nested", 1.0),
     "retraining": ("utils/training/trainer.py:_step", 1.0),
 }
 

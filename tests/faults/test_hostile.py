@@ -97,7 +97,7 @@ def test_the_files_are_dangerous(tmp_path: Path, made: Callable[[Path], bytes]) 
 def test_a_hostile_checkpoint(told: Undisturbed, tmp_path: Path, stage: str, made: Callable[[Path], bytes]) -> None:
     function, part, pattern = {
         "proxy": ("utils/training/trainer.py:_step", 0.5, "proxies/*.checkpoint"),
-        "selection": ("methods/select.py:select", 1.0, "proxies/*.pt"),
+        "selection": ("methods/select.py:select_nested", 1.0, "proxies/*.pt"),
         "retraining": ("utils/training/trainer.py:_step", 1.0, "*/checkpoint.pt"),
     }[stage]
     command = f"{told.command} --save_path {tmp_path / 'result'} --checkpoint_interval 0"

@@ -31,7 +31,7 @@ def killed(told: Undisturbed, save_path: Path, function: str, part: float) -> Pa
     ("function", "part", "name"),
     [
         ("utils/training/trainer.py:_step", 0.4, ""),
-        ("methods/select.py:select", 1.0, "config.json"),
+        ("methods/select.py:select_nested", 1.0, "config.json"),
         ("utils/training/trainer.py:_step", 1.0, "checkpoint.pt"),
     ],
     ids=["proxy", "selection", "retraining"],
