@@ -128,7 +128,7 @@ def _rows(table: Table, runs: Sequence[FinishedRun], picks: Mapping[Path, Picks]
     labels = {settings_key(row.config, DRAWN): row.label for row in table.rows}
     groups = group(runs, lambda run: settings_key(run.config, DRAWN))
     rows = [PicksRow(labels[settings_key(same[0].config, DRAWN)], [picks[run.path] for run in same]) for same in groups]
-    return sorted(rows, key=lambda row: (row.label != "Uniform", row.label.casefold()))
+    return sorted(rows, key=lambda row: (not row.label.startswith("Uniform"), row.label.casefold()))
 
 
 def _parser() -> argparse.ArgumentParser:

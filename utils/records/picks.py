@@ -17,6 +17,7 @@ from utils.records.tables import Column, markdown
 
 QUANTILES = (0.05, 0.5, 0.95)
 _NORMS = "‖g‖ at 5, 50, 95 %"
+_WIDE = 20.0  # ratio of the largest norm to the smallest from which the axis is logarithmic
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,9 @@ def draw_picks(rows: Sequence[PicksRow], path: Path) -> None:
             low, middle, high = row.norms
             norms.plot([low, high], [place, place], color=COLOURS[1], linewidth=3, solid_capstyle="butt")
             norms.plot([middle], [place], color="black", marker="|", markersize=11, markeredgewidth=2)
-    norms.set_xscale("log")
+    ends = [norm for row in rows if row.norms is not None for norm in row.norms]
+    if ends and max(ends) > _WIDE * min(ends):
+        norms.set_xscale("log")
     norms.set_title("5, 50 and 95 % of all ‖gradients‖\nwhere the method looks at the loss", fontsize=10)
     _bars(shared, [row.shared for row in rows])
     shared.set_title("picks that Uniform picks too (%)", fontsize=10)
