@@ -47,7 +47,7 @@ def test_fault_weights_are_cluster_sizes_and_not_one_more(balance):
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     given = problem(n=40, scale=2.0)
-    twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
+    twice = Features(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
     once, faulty = (Craig().pick(inputs(each), 8, on_cpu()).indices.tolist() for each in (given.features, twice))
     assert once == literal(given.dense_gradients().flatten(1), 8)[0]
     assert once != faulty

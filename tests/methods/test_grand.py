@@ -25,7 +25,7 @@ def test_the_score_is_the_mean_norm_of_per_sample_gradients():
 
 def test_fault_the_loss_is_plain_cross_entropy_not_that_of_a_second_softmax():
     (given,) = networks(1)
-    twice = Features.of(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
+    twice = Features(given.features.embeddings, probabilities(given.features.logits), given.features.labels)
     once, faulty = mean_gradient_norms([given.features]), mean_gradient_norms([twice])
     torch.testing.assert_close(once, given.dense_gradients().flatten(1).norm(dim=1))
     assert once.argsort().tolist() != faulty.argsort().tolist()
