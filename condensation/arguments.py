@@ -42,7 +42,7 @@ NO_CURVATURE = (
 )
 _LEFT_OUT = {  # shared flags that have no part here
     *("coreset", "features", "save_features", "memory_budget"),
-    *("after_analyses", "exact_analyses", "profile", "selection_test_interval"),
+    *("after_analyses", "exact_analyses", "profile", "selection_test_interval", "certificate"),
 }
 _CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literature evaluates synthetic sets
     "dataset": {"help": "the images to condense"},

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.features import Features, as_labels
+from methods.features import Features
+from utils.arrays import as_labels
 from utils.config import DataConfig
 from utils.data.fingerprint import check_made_of
 from utils.data.load import Data

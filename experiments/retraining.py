@@ -81,6 +81,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
     ).run()
     if analysed and isinstance(small_set, Coreset):
         world.on_rank_zero(record_gaps, run.path, network.eval(), data, small_set, machine)
+    certificate = small_set.certified if isinstance(small_set, Coreset) else None
     world.on_rank_zero(run.write_history, result.history)
     summary = summarise(
         config,
@@ -91,6 +92,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         seconds={**timing.seconds, "training": result.seconds},
         images_per_second={**timing.images_per_second, "training": result.images_per_second},
         temperature=timing.temperature,
+        certificate=certificate,
         wrong_labels=wrong_labels(training_set),
         peak_memory_bytes=max(world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),

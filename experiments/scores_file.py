@@ -13,8 +13,8 @@ from torch import Tensor
 
 from experiments.features_file import rows_of_pool
 from methods import SCORES, make_method
-from methods.features import as_labels, as_scores
 from methods.score_method import ScoreMethod, TraceMethod
+from utils.arrays import as_labels, as_scores
 from utils.data.load import Data
 from utils.errors import UserError, choose
 from utils.files import read_npz

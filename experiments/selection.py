@@ -45,6 +45,7 @@ from utils.training.evaluation import TEST_BATCH, embed_and_classify, with_batch
 from utils.training.machine import Machine
 from utils.training.training_trace import TrainingTrace
 
+_AT_ONCE = 500_000_000  # samples × embedding × classes: a certificate of half a minute on two cores
 _REPEATS = 10  # independently seeded networks that GraNd averages over
 
 
@@ -124,7 +125,25 @@ class Selection:
                 world=self.machine.world,
             )
         pool = self.data.pool.numpy()
-        return {size: coreset.mapped(pool) for size, coreset in zip(self.sizes, coresets, strict=True)}
+        return {size: self._certified(coreset).mapped(pool) for size, coreset in zip(self.sizes, coresets, strict=True)}
+
+    def _certified(self, coreset: Coreset) -> Coreset:
+        """Return the coreset, its indices into the pool, with its certificate at the network as it is."""
+        has_network = self.config.proxy is not None or self.config.features is not None
+        if self.execution.certificate == "no" or not has_network or self.own_data is not None:
+            return coreset
+        features = self._looked_at
+        if self.execution.certificate == "auto" and features.logits.shape[1] * features.embeddings.numel() > _AT_ONCE:
+            print(
+                "note: no certificate was measured, for it would take minutes; ask for --certificate yes",
+                file=sys.stderr,
+            )
+            return coreset
+        certificate = self.machine.world.on_rank_zero(
+            coreset.certificate, features.embeddings, features.logits, features.labels
+        )
+        print(f"certificate of {len(coreset)} images: {certificate}", flush=True)
+        return replace(coreset, certified=certificate)
 
     def scores(self) -> dict[str, np.ndarray]:
         """Return the scores that the selection looked at, float64 [m] by name, with ``indices`` and ``labels``.
@@ -229,11 +248,12 @@ class Selection:
 
     def pool_features(self) -> Features:
         """Return the features of the pool: from the file given, else from the proxy."""
+        if self.config.scoring != "class_batches" or self.execution.features is not None:
+            features = self._looked_at
+        else:
+            features = self._features_by_class(self.proxy, self.data.pool)
         if self.execution.features is not None:
-            return self._heated(
-                load_features(Path(self.execution.features), self.data, self.run.data, self.machine.device)
-            )
-        features = self._features(self.proxy, self.data.pool)
+            return self._heated(features)
         if self.execution.save_features:
             way = "_class_batches" if self.config.scoring == "class_batches" else ""
             name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}{way}.npz"
@@ -241,6 +261,13 @@ class Selection:
             self.machine.world.on_rank_zero(save_features, path, features, self.data, self.run.data)
             print(f"features: {path}", flush=True)
         return self._heated(features)
+
+    @cached_property
+    def _looked_at(self) -> Features:
+        """The features of the pool in evaluation mode, before any temperature."""
+        if self.execution.features is not None:
+            return load_features(Path(self.execution.features), self.data, self.run.data, self.machine.device)
+        return self._evaluated(self.proxy, self.data.pool)
 
     def _heated(self, features: Features) -> Features:
         """Return the features at the temperature that is asked for, or that the first of them ask for themselves."""
@@ -266,9 +293,12 @@ class Selection:
         return (perturbations(self.proxy.network, batches),)
 
     def _features(self, proxy: Proxy, indices: Tensor) -> Features:
-        network = proxy.network
         if self.config.scoring == "class_batches":
             return self._features_by_class(proxy, indices)
+        return self._evaluated(proxy, indices)
+
+    def _evaluated(self, proxy: Proxy, indices: Tensor) -> Features:
+        network = proxy.network
         with self._timed("features", len(indices)):
             return Features.of(*self._of_each(partial(embed_and_classify, network.embed, network.classifier), indices))
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from torch import Tensor
 
 from methods.base import Method, Need, SelectionInputs
-from methods.features import Features, as_scores
+from methods.features import Features
 from methods.grand import mean_gradient_norms
 from methods.score_method import ScoreMethod, TraceMethod
+from utils.arrays import as_scores
 from utils.training.training_trace import TrainingTrace
 
 

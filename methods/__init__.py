@@ -23,7 +23,7 @@ from methods.d2 import D2
 from methods.deepfool import DeepFool
 from methods.dynunc import DynUnc
 from methods.el2n import EL2N
-from methods.features import Features, as_labels, as_scores
+from methods.features import Features
 from methods.forgetting import Forgetting
 from methods.full import Full
 from methods.glister import Glister
@@ -44,6 +44,7 @@ from methods.submodular import Submodular
 from methods.torch_defaults import usual_defaults
 from methods.uncertainty import Uncertainty
 from methods.uniform import Uniform
+from utils.arrays import as_labels, as_scores
 from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.errors import UserError, choose

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nets.last_layer import Gradients
+from utils.arrays import as_features
 from utils.errors import UserError
 
 
@@ -37,19 +37,7 @@ class Features:
             UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C), or probabilities
             in the place of logits.
         """
-        z = _matrix("embeddings", embeddings)
-        f = _matrix("logits", logits).to(z.device)
-        y = as_labels(labels).to(z.device)
-        if not len(z) == len(f) == len(y):
-            raise UserError(f"embeddings, logits and labels differ in length: {len(z)}, {len(f)} and {len(y)} samples")
-        if len(y) and int(y.max()) >= f.shape[1]:
-            raise UserError(f"label {int(y.max())} has no logit: there are {f.shape[1]} classes, from 0")
-        if _are_probabilities(f):
-            raise UserError(
-                "logits are what enters the softmax, and these are probabilities (no value is negative, and each row "
-                "adds up to 1): give the network's outputs before its softmax, or the logarithms of the probabilities"
-            )
-        return cls(z, f, y)
+        return cls(*as_features(embeddings, logits, labels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,66 +70,3 @@ class Features:
             UserError: the embeddings' squares overflow.
         """
         return Gradients.of(self.embeddings, self.logits, self.labels)
-
-
-def as_labels(labels: Any) -> Tensor:
-    """Return labels as int64 [n].
-
-    Raises:
-        UserError: not one row of non-negative integers.
-    """
-    y = _tensor("labels", labels)
-    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise UserError(f"labels are one row of integers, not {y.dtype} {list(y.shape)}")
-    y = y.long()
-    if len(y) and int(y.min()) < 0:
-        raise UserError(f"labels start at 0; found {int(y.min())}")
-    return y
-
-
-def as_scores(scores: Any, n: int) -> Tensor:
-    """Return scores as float64 [n].
-
-    Raises:
-        UserError: not one number for each of the ``n`` samples, or NaN among them.
-    """
-    values = _tensor("scores", scores).double()
-    if values.shape != (n,) or bool(values.isnan().any()):
-        raise UserError(f"scores are one number for each of the {n} samples, none NaN")
-    return values
-
-
-def _are_probabilities(logits: Tensor) -> bool:
-    """Return whether every row is a distribution, as rows of logits are by chance at most one at a time."""
-    n, classes = logits.shape
-    if n < 2 or classes < 2 or bool((logits < 0).any()):
-        return False
-    return bool((logits.sum(dim=1) - 1).abs().max() < 2e-3)
-
-
-def _matrix(name: str, values: Any) -> Tensor:
-    matrix = _tensor(name, values)
-    if matrix.ndim != 2 or not matrix.is_floating_point():
-        raise UserError(f"{name} are a matrix of floating-point numbers, not {matrix.dtype} {list(matrix.shape)}")
-    matrix = matrix.detach().to(torch.float64 if matrix.dtype == torch.float64 else torch.float32)
-    if matrix.numel() and not all(bool(end.isfinite()) for end in matrix.aminmax()):
-        low, high = matrix.aminmax(dim=1)
-        bad = (~(low.isfinite() & high.isfinite())).nonzero()
-        raise UserError(f"{name} hold NaN or infinite values, the first in sample {int(bad[0])}")
-    return matrix
-
-
-def _tensor(name: str, values: Any) -> Tensor:
-    if values is None:
-        raise UserError(f"{name} are missing")
-    if isinstance(values, Tensor):
-        if values.layout != torch.strided:
-            raise UserError(f"{name} are a sparse tensor; make it dense first")
-        return values.detach()
-    try:
-        array = np.ascontiguousarray(values)
-        array = array.astype(array.dtype.newbyteorder("="), copy=not array.flags.writeable)
-        return torch.from_numpy(array)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{name} are not numbers in rows of equal length: {reason}") from error

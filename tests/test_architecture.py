@@ -22,6 +22,7 @@ FLOORS = (
     "utils.records",
     "utils.training",
     "utils.data",
+    "utils.landscape",
     "utils",
 )
 PACKAGES = ("condensation", "continual_learning", "experiments", "methods", "nets", "utils")

@@ -316,6 +316,15 @@ class ExecutionConfig:
     save_features: bool = switch(
         "--save_features", "keep the proxy's embeddings and logits, to select again without it"
     )
+    certificate: str = flag(
+        "auto",
+        "--certificate",
+        OneOf("certificate", ("auto", "yes", "no")),
+        "measure how far each coreset's loss is from the full set's at the proxy, beside random coresets: auto (where "
+        "that takes seconds), yes or no",
+        "WHEN",
+        group="Selection",
+    )
     after_analyses: bool = switch("--after_analyses", "compare the curvature of coreset and full set after retraining")
     exact_analyses: bool = switch("--exact_analyses", "the same with exact instead of estimated eigenvalues; slow")
     gpu: tuple[int | str, ...] = flag(

@@ -19,7 +19,10 @@ from utils.cli import run_main
 from utils.data import fingerprint
 from utils.data.load import load_once
 
-FAST = "--dataset Digits --model MLP --epochs 4 --batch 64 --lr 0.05 -se 2 --selection_lr 0.05 --test_interval 2"
+FAST = (
+    "--dataset Digits --model MLP --epochs 4 --batch 64 --lr 0.05 -se 2 --selection_lr 0.05 --test_interval 2 "
+    "--certificate no"
+)
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from utils.arrays import as_features
 from utils.data.origin import Origin
 from utils.data.training_set import TrainingSet
 from utils.errors import UserError
 from utils.files import read_npz, write_npz
+from utils.landscape.certificate import RANDOM_CORESETS, Certificate, certify
 
 if TYPE_CHECKING:
     from utils.data.load import Data
@@ -30,6 +33,8 @@ class Coreset:
         gains: float64 [k], what each pick added to its method's objective, or None.
         origin: which images the indices stand for; None where that is not known.
         population: how many images the data set has, where a mask says it; None elsewhere.
+        certified: how far its loss is from the full set's at the network that it was selected through, where that was
+            measured.
 
     Raises:
         UserError: indices that are not unique non-negative integers; weights or gains that do not fit them.
@@ -40,6 +45,7 @@ class Coreset:
     gains: np.ndarray | None = None
     origin: Origin | None = None
     population: int | None = None
+    certified: Certificate | None = None
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
@@ -98,7 +104,37 @@ class Coreset:
 
     def mapped(self, numbers: np.ndarray) -> Coreset:
         """Return the same picks where sample i is called ``numbers[i]`` (int64 [n], unique)."""
-        return Coreset(numbers[self.indices], self.weights, self.gains)
+        return Coreset(numbers[self.indices], self.weights, self.gains, certified=self.certified)
+
+    def certificate(
+        self,
+        embeddings: Any,
+        logits: Any,
+        labels: Any,
+        *,
+        radius: float | None = None,
+        random: int = RANDOM_CORESETS,
+        seed: int = 0,
+    ) -> Certificate:
+        """Measure how far the coreset's loss may be from the full set's near the network that the features are of.
+
+        In the last linear layer: the gaps of gradient and curvature, the worst change of the difference of the losses
+        within a ball, its second-order bound, and the same for random coresets of as many samples of each class.
+
+        Args:
+            embeddings: floating [n, d] of all samples, the input of the last linear layer; tensor or array.
+            logits: floating [n, C], its output.
+            labels: integers [n].
+            radius: ρ, a Euclidean length; None: such that no logit of a typical sample changes by more than 1.
+            random: how many random coresets to compare with.
+            seed: of the random coresets.
+
+        Raises:
+            UserError: features that are no features, or not of the samples that the coreset was selected from as far as
+                that can be told; a radius that is not above 0.
+        """
+        features = as_features(embeddings, logits, labels)
+        return certify(*features, self.indices, self.weights, radius=radius, random=random, seed=seed)
 
     @classmethod
     def concatenated(cls, parts: Sequence[Coreset]) -> Coreset:
@@ -135,8 +171,10 @@ class Coreset:
         return content.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
-        """Write an npz with ``indices``, ``weights`` and ``gains`` where there are any, and the origin where known."""
+        """Write an npz with ``indices``, and ``weights``, ``gains``, ``certificate`` (JSON) and origin where known."""
         arrays = {"indices": self.indices, "weights": self.weights, "gains": self.gains}
+        if self.certified is not None:
+            arrays["certificate"] = np.array(json.dumps(asdict(self.certified)))
         given = {name: array for name, array in arrays.items() if array is not None}
         write_npz(Path(path), given if self.origin is None else given | self.origin.arrays())
 
@@ -149,9 +187,19 @@ class Coreset:
             raise UserError(f"{path} has no array 'indices'; it holds {held}")
         try:
             coreset = cls.given(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
-            return replace(coreset, origin=Origin.from_arrays(arrays, len(coreset)))
+            origin, certificate = Origin.from_arrays(arrays, len(coreset)), _certificate(arrays)
+            return replace(coreset, origin=origin, certified=certificate)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
+
+
+def _certificate(arrays: dict[str, np.ndarray]) -> Certificate | None:
+    if "certificate" not in arrays:
+        return None
+    try:
+        return Certificate.from_dict(json.loads(str(arrays["certificate"])))
+    except ValueError as error:
+        raise UserError(f"its certificate is not to be read: {error}") from error
 
 
 def _numbers(name: str, values: np.ndarray, indices: np.ndarray) -> np.ndarray:

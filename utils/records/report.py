@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.against:
         print(paired_table(paired_differences(table, options.against), options.against))
     elif options.csv:
-        print(table.csv(options.time), end="")
+        print(table.csv(options.time, options.gaps), end="")
         for note in table.notes():
             print(note, file=sys.stderr)
     else:
-        print(table.markdown(options.time))
+        print(table.markdown(options.time, options.gaps))
     if options.plot is None:
         return
     if options.cross:
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--csv", action="store_true", help="print comma-separated values, one number a cell")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw accuracy over fraction")
     parser.add_argument("--time", action="store_true", help="add median seconds of each phase and peak memory")
+    parser.add_argument("--gaps", action="store_true", help="add what the coresets' certificates say (medians)")
     parser.add_argument("--cross", action="store_true", help="selecting network × trained network instead")
     parser.add_argument("--against", metavar="METHOD", help="differences from this method, seed by seed, instead")
     return parser

@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.config import RunConfig
 from utils.errors import UserError
+from utils.landscape.certificate import Certificate
 from utils.records.continual_measures import ContinualMeasures
 from utils.training.history import Epoch, best_accuracy, final_accuracy
 
@@ -55,6 +56,7 @@ class Summary:
     temperature: float | None = None  # at which the selection looked at the loss, where that was found by a rule
     wrong_labels: float | None = None  # percent of the images trained on whose label --label_noise made wrong
     continual: ContinualMeasures | None = None  # of a scenario; ``final_accuracy`` is then that after its last step
+    certificate: Certificate | None = None  # of the coreset at its proxy, where that was measured
 
     def __post_init__(self) -> None:
         if set(self.seconds) != set(PHASES):
@@ -84,6 +86,8 @@ class Summary:
             known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
             if known.get("continual") is not None:
                 known["continual"] = ContinualMeasures.from_dict(known["continual"])
+            if known.get("certificate") is not None:
+                known["certificate"] = Certificate.from_dict(known["certificate"])
             return cls(**known)
         except (TypeError, ValueError, AttributeError, LookupError) as error:
             raise UserError(f"not the summary of a complete run: {error}") from error
@@ -103,6 +107,7 @@ def summarise(
     temperature: float | None = None,
     wrong_labels: float | None = None,
     continual: ContinualMeasures | None = None,
+    certificate: Certificate | None = None,
 ) -> Summary:
     """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
     return Summary(
@@ -118,6 +123,7 @@ def summarise(
         temperature=temperature,
         wrong_labels=wrong_labels,
         continual=continual,
+        certificate=certificate,
     )
 
 

@@ -80,6 +80,11 @@ class Row:
         """Return the median duration of a phase."""
         return median(summary.seconds[phase] for summary in self.summaries)
 
+    def gap(self, name: str) -> float | None:
+        """Return the median of a number of the certificates, None where no run has one."""
+        certificates = [summary.certificate for summary in self.summaries if summary.certificate is not None]
+        return median(getattr(certificate, name) for certificate in certificates) if certificates else None
+
     @property
     def peak_memory(self) -> float:
         """The median peak memory in MB."""
@@ -97,15 +102,20 @@ class Table:
     copies: int = 0
     contact_sheets: tuple[Path, ...] = ()
 
-    def markdown(self, time: bool = False) -> str:
-        """Return a markdown table, aligned for reading as it is; ``time`` adds medians of seconds and memory."""
-        return "\n".join([markdown(self._columns(time), self.rows), *self._below()])
+    def markdown(self, time: bool = False, gaps: bool = False) -> str:
+        """Return a markdown table, aligned for reading as it is.
 
-    def csv(self, time: bool = False) -> str:
+        Args:
+            time: add medians of seconds and memory.
+            gaps: add medians of what certificates say.
+        """
+        return "\n".join([markdown(self._columns(time, gaps), self.rows), *self._below()])
+
+    def csv(self, time: bool = False, gaps: bool = False) -> str:
         """Return every column that a table can have as CSV, one number a cell."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        columns = [*_CSV_COLUMNS, *(_TIME_COLUMNS if time else ())]
+        columns = [*_CSV_COLUMNS, *(_TIME_COLUMNS if time else ()), *(_GAP_COLUMNS if gaps else ())]
         writer.writerow(column.title for column in columns)
         writer.writerows([column.cell(row) for column in columns] for row in self.rows)
         return text.getvalue()
@@ -137,7 +147,7 @@ class Table:
             *(["", "First picks of each class:", "", *links] if links else []),
         ]
 
-    def _columns(self, time: bool) -> list[Column]:
+    def _columns(self, time: bool, gaps: bool) -> list[Column]:
         columns = list(_COLUMNS)
         if any(row.seeds != len(row.summaries) for row in self.rows):
             columns.insert(-2, Column("runs", lambda row: str(len(row.summaries)), number=True))
@@ -150,7 +160,7 @@ class Table:
         if any(row.scenario for row in self.rows):
             columns.insert(2, Column("scenario", lambda row: row.scenario))
             columns += _CONTINUAL_COLUMNS
-        return [*columns, *(_TIME_COLUMNS if time else ())]
+        return [*columns, *(_TIME_COLUMNS if time else ()), *(_GAP_COLUMNS if gaps else ())]
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,10 @@ def _span(values: Iterable[int]) -> str:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _one_digit(value: float | None) -> str:
@@ -227,6 +241,18 @@ _TIME_COLUMNS = (
         for phase in PHASES
     ),
     Column("peak memory (MB)", lambda row: f"{row.peak_memory:.0f}", number=True),
+)
+
+_GAP_COLUMNS = tuple(
+    Column(title, lambda row, name=name: _digits(row.gap(name)), number=True)  # type: ignore[misc]
+    for title, name in (
+        ("gradient gap", "gradient"),
+        ("curvature gap", "curvature"),
+        ("bound", "bound"),
+        ("worst change", "worst"),
+        ("random coresets'", "random_mean"),
+        ("percentile", "percentile"),
+    )
 )
 
 

@@ -106,6 +106,7 @@ TABLE = [
     ("--print_freq -p", "execution.print_freq", 100, "20", 20),
     ("--save_scores", "execution.save_scores", False, "1", True),
     ("--save_features", "execution.save_features", False, "1", True),
+    ("--certificate", "execution.certificate", "auto", "NO", "no"),
     ("--after_analyses", "execution.after_analyses", False, "TRUE", True),
     ("--exact_analyses", "execution.exact_analyses", False, "Yes", True),
     ("--workers -j", "execution.workers", ExecutionConfig().workers, "0", 0),
