@@ -14,6 +14,7 @@ from experiments.landscape.figure import draw
 from experiments.landscape.folder import LandscapeFolder
 from experiments.landscape.measure import Measurement
 from experiments.landscape.views import views
+from experiments.landscape.worst_cases import csv_rows, table, worst_cases
 from utils.cli import run_main
 from utils.training.machine import Machine
 
@@ -28,7 +29,11 @@ def main() -> None:
             measurement = Measurement(view, command.landscape, machine)
             rows = measurement.losses(folder)
             draw(folder.columns[2:], rows, command.landscape, folder.picture)
-            print(f"losses: {folder.table}\nplot: {folder.picture}")
+            print(f"losses: {folder.table}\nplot: {folder.picture}", flush=True)
+            worst = worst_cases(measurement, folder)
+            if worst:
+                folder.write_csv("worst_cases.csv", csv_rows(worst))
+                print(f"\n{table(worst)}\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from utils.flags import Flag, flags_of
 
 _OWN = "Landscape"
 _KEPT = {"seed", "batch"}  # of the flags of retraining: nothing is retrained here
-_LEFT_OUT = {"cross", "resume", "after_analyses", "exact_analyses", "profile", "backpack"}
+_LEFT_OUT = {"cross", "resume", "after_analyses", "exact_analyses", "profile", "backpack", "certificate"}
 _CHANGES: dict[str, dict[str, Any]] = {
     "model": {"help": "the network to look around: {names}"},
     "seed": {"group": _OWN, "help": "of the proxy, the selection and the directions"},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from utils.errors import UserError
 from utils.flags import OneOf, flag, integer, number, optional_path, path
 
-DIRECTIONS, LAYERS = ("random",), ("all", "last")
+DIRECTIONS, LAYERS, WORST_CASES = ("random", "sharpest"), ("all", "last"), ("last", "all", "none")
 
 
 def odd(text: str) -> int:
@@ -40,13 +40,15 @@ class LandscapeConfig:
         "random",
         "--directions",
         OneOf("directions", DIRECTIONS),
-        "random: two random ones, scaled filter by filter",
+        "random: two random ones, scaled filter by filter; sharpest: the eigenvectors of the largest eigenvalues of "
+        "the difference of Hessians, the full set's less the first coreset's",
     )
     radius: float = flag(
         1.0,
         "--radius",
         number("(0, inf)"),
-        "how far to go along each direction; at 1 a random direction is as long as the filter that it moves",
+        "how far to go along each direction; at 1 a random direction is as long as the filter that it moves, and a "
+        "sharpest one has length 1",
         "R",
     )
     points: int = flag(21, "--points", odd, "odd number of points along each direction; one pass a point", "N")
@@ -63,3 +65,18 @@ class LandscapeConfig:
         "estimate the full set's loss by N of its images, drawn at random (default: all); coresets are looked at whole",
         "N",
     )
+    worst_case: str = flag(
+        "last",
+        "--worst_case",
+        OneOf("worst_case", WORST_CASES),
+        "search for the worst change of the loss difference within a ball: of the last layer alone, of all layers too "
+        "(many passes), or none",
+    )
+    rho: float | None = flag(
+        None,
+        "--rho",
+        number("(0, inf)"),
+        "radius of that ball (default: no logit of a typical image moves by more than 1 if the last layer does)",
+        "R",
+    )
+    random: int = flag(10, "--random", integer(2, 1000), "random coresets to compare each worst case with", "N")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.landscape.config import LandscapeConfig
-from experiments.landscape.views import View
+from experiments.landscape.view import View
 from utils.config import digest
 from utils.errors import UserError
 from utils.files import set_aside, write_atomic
-from utils.records.folder import Folder, write_sealed
+from utils.records.folder import Folder, read_sealed, sound, write_sealed
 from utils.records.provenance import provenance
 
 Row = list[float]  # x, y, and the mean losses of the full set and of each coreset
@@ -26,7 +25,7 @@ class LandscapeFolder(Folder):
 
     def __init__(self, view: View, config: LandscapeConfig, save_path: str) -> None:
         self.view, self.config = view, config
-        looks = {name: value for name, value in asdict(config).items() if name not in ("runs", "network")}
+        looks = {name: getattr(config, name) for name in ("directions", "radius", "points", "layers", "images")}
         self.settings: dict[str, Any] = {**looks, "seed": view.seed, "model": view.model, "view": view.digest()}
         name = f"landscape_{view.data.spec.name}_{view.model}_s{view.seed}_{digest(self.settings)[:8]}"
         super().__init__(Path(save_path) / name)
@@ -79,12 +78,25 @@ class LandscapeFolder(Folder):
             self._write(rows)
         return rows
 
-    def _write(self, rows: Sequence[Row]) -> None:
+    def remembered(self, key: str, compute: Callable[[], list[float]]) -> list[float]:
+        """Return the numbers kept under ``key`` in ``worst_cases.json``; those of ``compute`` where there are none."""
+        path = self.path / "worst_cases.json"
+        known = sound(path, read_sealed) or {}
+        if key not in known:
+            known[key] = compute()
+            write_sealed(path, known)
+        numbers: list[float] = known[key]
+        return numbers
+
+    def write_csv(self, name: str, rows: Iterable[Sequence[Any]]) -> Path:
+        """Write rows, the first of them a header, into a file of this name; return its path."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(rows)
-        write_atomic(self.table, text.getvalue().encode())
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_atomic(self.path / name, text.getvalue().encode())
+        return self.path / name
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        self.write_csv(self.table.name, [self.columns, *rows])
 
     def _read(self, points: Sequence[tuple[float, float]]) -> list[Row]:
         """Return the rows in the file; none where they are not those of the first points, which is said."""

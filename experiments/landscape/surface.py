@@ -42,6 +42,14 @@ class Shares:
             row[torch.searchsorted(indices, part)] = each / each.sum()
         return cls(indices, shares)
 
+    def difference(self, number: int) -> Tensor:
+        """Return what each image counts in the full set's loss less what it counts in a coreset's, float64 [m].
+
+        Args:
+            number: of the coreset, from 1.
+        """
+        return self.shares[0] - self.shares[number]
+
 
 def sample(pool: Tensor, count: int | None, seed: int) -> Tensor:
     """Return ``count`` of the images ``pool`` (int64 [n]) drawn at random, or all where it has no more."""

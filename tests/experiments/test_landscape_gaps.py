@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from experiments.landscape.surface import Shares
 from experiments.landscape_gaps import last_layer_gaps, whole_network_gaps
 from methods.features import Features
 from utils.data.batches import Batch
+from utils.data.coreset import Coreset
 
 
 @pytest.fixture
@@ -46,8 +49,10 @@ def test_both_forms_agree_with_dense_autograd(problem, weighted):
     gradient, curvature, loss = dense_gaps(z, y, layer, part, torch.ones(4) if weights is None else weights)
     with torch.no_grad():
         full = Features.of(z, layer(z), y)
-    closed = last_layer_gaps(full, full.subset(part), weights)
-    whole = whole_network_gaps(layer, batches(z, y, None, 7), batches(z[part], y[part], weights, 3))
+    coreset = Coreset(part.numpy(), None if weights is None else weights.numpy())
+    shares = Shares.of(torch.arange(30), [coreset]).difference(1)
+    closed = last_layer_gaps(full, shares)
+    whole = whole_network_gaps(layer, batches(z, y, 7), shares)
     for gaps in (closed, whole):
         assert gaps.gradient == pytest.approx(gradient, rel=1e-6)
         assert gaps.curvature == pytest.approx(curvature, rel=1e-3)
@@ -58,14 +63,12 @@ def test_the_full_set_has_no_gaps_with_itself(problem):
     z, y, layer = problem
     with torch.no_grad():
         full = Features.of(z, layer(z), y)
-    gaps = last_layer_gaps(full, full)
+    gaps = last_layer_gaps(full, Shares.of(torch.arange(30), [Coreset(np.arange(30))]).difference(1))
     assert gaps.gradient == pytest.approx(0, abs=1e-12)
     assert gaps.curvature == pytest.approx(0, abs=1e-12)
     assert gaps.loss == pytest.approx(0, abs=1e-12)
 
 
-def batches(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None, size: int) -> list[Batch]:
+def batches(x: torch.Tensor, y: torch.Tensor, size: int) -> list[Batch]:
     """Plain batches of ``size`` (the last one smaller)."""
-    return [
-        Batch(x[at], y[at], at, at, None if weights is None else weights[at]) for at in torch.arange(len(y)).split(size)
-    ]
+    return [Batch(x[at], y[at], at, at, None) for at in torch.arange(len(y)).split(size)]

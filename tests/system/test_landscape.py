@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from commands import FAST, Commands
 from utils.data.coreset import Coreset
 
 PROXY = "--dataset Digits --model MLP -se 2 -slr 0.05"
-QUICK = f"{PROXY} --points 3 --radius 0.5"
+QUICK = f"{PROXY} --points 3 --radius 0.5 --worst_case none"
 
 
 def folders(commands: Commands, save_path: str = "result") -> list[Path]:
@@ -88,7 +89,7 @@ def test_the_last_layer_moves_alone_on_its_embeddings(commands):
 def test_runs_are_looked_at_at_the_proxy_that_they_were_selected_through(commands):
     for method in ("LCMat", "Uniform"):
         assert commands.main(f"{FAST} --selection {method} --fraction 0.05 --num_exp 2").status == 0
-    answer = commands.landscape(f"--runs {commands.folder / 'result'} --points 3", "elsewhere")
+    answer = commands.landscape(f"--runs {commands.folder / 'result'} --points 3 --worst_case none", "elsewhere")
     assert answer.status == 0, answer.err
     tables = [rows(folder) for folder in folders(commands, "elsewhere")]
     assert [list(table[0])[3:] for table in tables] == [["LCMat", "Uniform"]] * 2
@@ -101,12 +102,52 @@ def test_coresets_and_networks_from_files(commands):
     assert commands.landscape(f"{QUICK} --coreset {made}").status == 0
     [proxy] = (commands.folder / "result" / "proxies").glob("*.pt")
     before = proxy.read_bytes()
-    answer = commands.landscape(f"--dataset Digits --model MLP --points 3 --coreset {made} --network {proxy}", "other")
+    answer = commands.landscape(
+        f"--dataset Digits --model MLP --points 3 --worst_case none --coreset {made} --network {proxy}", "other"
+    )
     assert answer.status == 0, answer.err
     assert not (commands.folder / "other" / "proxies").exists()
     assert proxy.read_bytes() == before
     [first], [second] = folders(commands), folders(commands, "other")
     assert rows(first)[4] == rows(second)[4]
+
+
+def test_worst_cases_stand_beside_bounds_and_random_coresets(commands, monkeypatch):
+    flags = f"{PROXY} --points 3 --layers last --images 60 --random 2 --worst_case all"
+    flags += " --selection Herding --fraction 0.02 --directions sharpest --rho 0.01"
+    answer = commands.landscape(flags)
+    assert answer.status == 0, answer.err
+    [folder] = folders(commands)
+    with (folder / "worst_cases.csv").open() as file:
+        last, whole = csv.DictReader(file)
+    assert (last["layers"], whole["layers"], last["rho"]) == ("last", "all", "0.01")
+    for row in (last, whole):
+        assert 0 < float(row["worst"]) <= 1.01 * float(row["bound"])
+        assert float(row["percentile"]) in (0, 50, 100)
+        assert float(row["random_worst_mean"]) <= 1.01 * float(row["random_bound_mean"])
+    assert float(whole["gradient"]) > float(last["gradient"])
+    assert "| Herding |" in answer.out
+    before = (folder / "worst_cases.json").read_bytes()
+    monkeypatch.setattr("experiments.landscape.worst_cases._measure", None)  # whatever measures now fails the test
+    again = commands.landscape(flags)
+    assert again.status == 0, again.err
+    assert again.out == answer.out
+    assert (folder / "worst_cases.json").read_bytes() == before
+
+
+def test_sharpest_directions_have_the_most_curvature_of_the_difference(commands):
+    """The second difference of L(S) − L(T) along d₁ is larger than along a random direction of the same length."""
+
+    def bend(folder: Path, name: str) -> float:
+        table = [float(row[name]) - float(row["full set"]) for row in rows(folder)]
+        return abs(table[3] - 2 * table[4] + table[5])
+
+    flags = f"{PROXY} --points 3 --radius 0.05 --layers last --worst_case none --selection Uniform --fraction 0.02"
+    assert commands.landscape(f"{flags} --directions sharpest").status == 0
+    assert commands.landscape(flags, "random").status == 0
+    [sharp], [random] = folders(commands), folders(commands, "random")
+    assert bend(sharp, "Uniform") > 0
+    assert bend(sharp, "Uniform") > bend(random, "Uniform")
 
 
 @pytest.fixture
@@ -123,7 +164,9 @@ def coreset(commands: Commands) -> Path:
         ("--radius nan", "--radius: must be a number in (0, inf), not 'nan'"),
         ("--points 1", "--points: must be a whole number from 3 to 1001, not '1'"),
         ("--points 4", "try 5"),
-        ("--directions sideways", "choose from random"),
+        ("--directions sideways", "choose from random, sharpest"),
+        ("--rho 0", "--rho: must be a number in (0, inf), not '0'"),
+        ("--random 1", "--random: must be a whole number from 2 to 1000"),
         ("--epochs 3", "unknown flag '--epochs'"),
         ("--network missing.pt --coreset made.npz", "cannot read missing.pt"),
         ("--network made.npz", "holds no network"),
@@ -153,8 +196,11 @@ def test_a_network_of_other_sizes_is_refused_and_left_alone(commands, monkeypatc
     assert Path("other.pt").read_bytes() == before
 
 
-def test_a_coreset_of_another_data_set_s_run_is_refused(commands):
-    assert commands.main(f"{FAST} --selection Uniform --fraction 0.05").status == 0
+def test_a_coreset_of_other_images_is_refused(commands):
+    assert commands.main(f"{FAST} --selection Uniform --fraction 0.05 --label_noise 0.2").status == 0
     [run] = commands.runs()
-    answer = commands.landscape(f"--dataset MNIST --data_path {commands.folder} --coreset {run / 'coreset.npz'}")
-    assert answer.status == 2
+    coreset = Coreset.load(run / "coreset.npz")
+    made = commands.folder / "other.npz"
+    dataclasses.replace(coreset, origin=dataclasses.replace(coreset.origin, train_images="0" * 16)).save(made)
+    assert "was made of other images" in commands.landscape(f"{PROXY} --coreset {made}").error
+    assert not folders(commands)

@@ -23,7 +23,7 @@ from utils.scenario import ScenarioConfig
 
 # Okabe and Ito's colours that can be told apart without colour vision of every kind, on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _LINES = ("-", "--", ":")
 _PANEL = (4.8, 3.6)  # inches
 _PANELS_ABREAST = 3
@@ -117,7 +117,7 @@ def _draw_line(
         yerr=[value.std or 0 for value in values],
         label=label,
         color=COLOURS[index % len(COLOURS)],
-        marker=_MARKERS[index % len(_MARKERS)],
+        marker=MARKERS[index % len(MARKERS)],
         linestyle=_LINES[index // len(COLOURS) % len(_LINES)],
         markersize=5,
         linewidth=1.5,

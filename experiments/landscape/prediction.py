@@ -1,0 +1,106 @@
+"""Ask whether gaps predict accuracy: ``python -m experiments.landscape.prediction result/study_Digits``.
+
+For each run: the gradient gap and the measured worst case of its coreset in the last layer of its proxy, beside the
+final accuracy of the network trained on it; and the rank correlations of both. Runs without a proxy are looked at with
+the other runs of their seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from experiments.landscape.runs import coreset_runs, views_of_runs
+from experiments.landscape.view import View
+from methods.features import Features
+from methods.scoring import at_temperature, auto_temperature
+from utils.cli import Parser, run_main
+from utils.config import ExecutionConfig
+from utils.data.batches import Batches
+from utils.files import write_atomic
+from utils.landscape.certificate import shares_of_difference, usual_radius
+from utils.landscape.last_layer import LastLayerDifferences
+from utils.landscape.worst_case import worst_changes
+from utils.records.gaps import GapRow, correlation_table, draw_gaps, gap_csv
+from utils.records.groups import name_differences
+from utils.records.run_folder import fraction_of
+from utils.training.evaluation import TEST_BATCH, embed_and_classify
+from utils.training.machine import Machine
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line asks for."""
+    options = _parser().parse_args(arguments)
+    machine = Machine.of(ExecutionConfig(save_path=str(options.folders[0])))
+    runs = coreset_runs(options.folders)
+    settings = dict(zip((run.path for run in runs), name_differences([run.config for run in runs]), strict=True))
+    rows: list[GapRow] = []
+    for view in views_of_runs(runs, options.data_path, machine):
+        print(f"seed {view.seed}, {len(view.coresets)} coresets", file=sys.stderr, flush=True)
+        rows += gap_rows(view, {name: settings[run.path] for name, run in view.runs.items()}, machine)
+    rows.sort(key=lambda row: (row.fraction, row.selection, row.seed, row.repeat))
+    print(correlation_table(rows))
+    if options.csv is not None:
+        write_atomic(options.csv, gap_csv(rows).encode())
+    if options.plot is not None:
+        draw_gaps(rows, options.plot)
+
+
+def gap_rows(view: View, settings: dict[str, str], machine: Machine) -> list[GapRow]:
+    """Return a row for each run of a view.
+
+    Args:
+        settings: by the coresets' names, what sets a run apart from others of its method.
+    """
+    features = _pool_features(view, machine)
+    temperature = auto_temperature(features)
+    plain = _gaps(view, features)
+    soft = _gaps(view, at_temperature(features, temperature))
+    rows = []
+    for name, own, softened in zip(view.coresets, plain, soft, strict=True):
+        config, summary = view.runs[name].config, view.runs[name].summary
+        if summary is not None:
+            method = config.selection.method + (f" ({settings[name]})" if settings[name] else "")
+            identity = (method, fraction_of(view.runs[name]), config.seed, config.repeat, summary.final_accuracy)
+            rows.append(GapRow(*identity, *own, *softened, temperature))
+    return rows
+
+
+def _pool_features(view: View, machine: Machine) -> Features:
+    images, device = machine.hold(view.data.train), machine.device
+    batches = Batches(
+        images, view.data.spec, view.data.pool, TEST_BATCH, device=device, workers=machine.execution.workers
+    )
+    return Features.of(*embed_and_classify(view.network.embed, view.network.classifier, batches))
+
+
+def _gaps(view: View, features: Features) -> list[tuple[float, float]]:
+    """Return the gradient gap and the worst case of every coreset."""
+    position = torch.full((len(view.data.train),), -1)
+    position[view.data.pool] = torch.arange(len(view.data.pool))
+    radius, gaps = usual_radius(features.embeddings), []
+    for coreset in view.coresets.values():
+        weights = None if coreset.weights is None else torch.tensor(coreset.weights)
+        shares = shares_of_difference(len(features), position[torch.tensor(coreset.indices)], weights)
+        z, f, y = features.embeddings, features.logits, features.labels
+        difference = LastLayerDifferences(z, f, y, shares.to(y.device)[None])
+        zero = torch.zeros(1, difference.size, dtype=torch.float64, device=y.device)
+        gaps.append((float(difference(zero)[1].norm()), float(worst_changes(difference, zero, radius))))
+    return gaps
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m experiments.landscape.prediction", description=str(__doc__).split("\n\n")[1])
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or runs; the first holds the proxies")
+    parser.add_argument("--data_path", default="data", help="where data sets are looked for")
+    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="write a line for each run")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw accuracy over the worst case")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_main(main))
