@@ -18,6 +18,11 @@ class Full(Method):
     need = Need.NOTHING
     whole = True
 
+    @property
+    def nested(self) -> bool:
+        """Return False: every size is all samples."""
+        return False
+
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Return every sample, in order."""
         return Coreset(np.arange(len(inputs)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -55,6 +56,7 @@ def scaled(difficulty: Tensor) -> Tensor:
     finite = values[values.isfinite()]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
     values = values.clamp(low - 1, high + 1) if bool(values.isinf().any()) else values
-    values = values / values.abs().max().clamp_min(1.0)  # so that no difference overflows
+    _, exponent = math.frexp(max(float(values.abs().max()), 1.0)) if len(values) else (0.0, 0)
+    values = values * 2.0**-exponent  # exact, and no difference overflows
     above = values - values.min()
     return above / above.max().clamp_min(torch.finfo(above.dtype).tiny)

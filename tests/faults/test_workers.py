@@ -34,7 +34,7 @@ class InFiles:
     def __call__(self) -> Callable[[], None] | None:
         from utils.data.loaders import image_folder as folder
 
-        folder._physical_memory = lambda: 1000  # type: ignore[assignment]
+        folder.whole_memory = lambda: 1000  # type: ignore[assignment]
         os.setsid()
         return None if self.then is None else self.then()
 
