@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.arguments import parse
+from experiments.command_line import Settings
 from experiments.coreset_files import train_on_given
 from experiments.data import as_found
 from experiments.previous_runs import selected_before
 from experiments.resume import resume
 from experiments.retraining import retrain, retrainings
 from utils.cli import run_main
-from utils.config import Settings
 from utils.data.fingerprint import check_made_of
 from utils.data.small_set import load_small_set
 from utils.distributed import world_from_environment

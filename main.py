@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.arguments import parse
+from experiments.command_line import Settings
 from experiments.coreset_files import train_on_given
 from experiments.data import as_found
 from experiments.resume import resume
 from experiments.retraining import retrain, retrainings
 from experiments.selection import Selection
 from utils.cli import run_main
-from utils.config import Settings
 from utils.distributed import world_from_environment
 from utils.records.run_folder import RunFolder
 from utils.records.tables import load_table

@@ -31,8 +31,9 @@ from experiments.arguments.settings import (
     print_notes,
     training_config,
 )
-from utils.config import ExecutionConfig, TrainingConfig
+from utils.config import TrainingConfig
 from utils.errors import UserError
+from utils.execution import ExecutionConfig
 from utils.flags import Flag, OneOf, flags_of, integer
 
 _OWN = "Condensation"  # the heading of its flags

@@ -9,7 +9,13 @@ from typing import Any
 
 from condensation.curvature import CURVATURES
 from condensation.objective import DISTANCES, SCALES
-from utils.config import DataConfig, OptionValue, SelectionConfig, digest, without_unset
+from utils.config import (
+    DataConfig,
+    OptionValue,
+    SelectionConfig,
+    digest,
+    without_unset,
+)
 from utils.errors import UserError
 from utils.flags import OneOf, flag, integer, number
 

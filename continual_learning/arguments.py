@@ -24,9 +24,10 @@ from experiments.arguments.settings import (
     selection_config,
     training_config,
 )
-from utils.config import ExecutionConfig, RunConfig, SelectionConfig
+from utils.config import RunConfig, SelectionConfig
 from utils.coreset_size import CoresetSize
 from utils.errors import UserError
+from utils.execution import ExecutionConfig
 from utils.flags import Flag, OneOf, flags_of, integer
 from utils.scenario import PROTOCOLS, ScenarioConfig
 

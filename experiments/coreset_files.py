@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from experiments.command_line import Settings
 from experiments.data import as_found, data_for
 from experiments.retraining import retrain, retrainings
-from utils.config import RunConfig, SelectionConfig, Settings
+from utils.config import RunConfig, SelectionConfig
 from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.data.coreset_formats import coreset_file

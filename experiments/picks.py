@@ -22,9 +22,10 @@ from methods.base import Need
 from methods.features import Features
 from nets.last_layer import gradient_norms
 from utils.cli import Parser, run_main
-from utils.config import ExecutionConfig, RunConfig
+from utils.config import RunConfig
 from utils.data.coreset import Coreset
 from utils.errors import UserError
+from utils.execution import ExecutionConfig
 from utils.records.groups import DRAWN, group, settings_key
 from utils.records.picks import QUANTILES, Picks, PicksRow, draw_picks, picks_csv, picks_markdown
 from utils.records.run_folder import FinishedRun, fraction_of

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.arguments.flags import SIZE_FLAGS
+from experiments.command_line import Settings
 from methods import METHODS
-from utils.config import RunConfig, Settings
+from utils.config import RunConfig
 from utils.errors import UserError
 from utils.flags import flags_of
 from utils.records.groups import group

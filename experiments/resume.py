@@ -7,13 +7,15 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
+from experiments.command_line import Settings
 from experiments.coreset_files import CONTENT
 from experiments.data import as_found
 from experiments.retraining import retrain
 from experiments.selection import Selection
 from methods import METHODS
-from utils.config import ExecutionConfig, RunConfig, Settings
+from utils.config import RunConfig
 from utils.errors import UserError
+from utils.execution import ExecutionConfig
 from utils.files import content_digest
 from utils.flags import flags_of
 from utils.records.run_folder import RunFolder, read_run_config

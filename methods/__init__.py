@@ -164,6 +164,22 @@ def select_coreset(
     _check_rest(balance, seed, memory_budget, validation)
     chosen = make_method(method, **options)
     size = CoresetSize.of(fraction=fraction, budget=budget, ipc=ipc, at_least_one=at_least_one)
+    inputs = _inputs(chosen, labels, embeddings, logits, validation, scores, temperature)
+    pruned = None if prune is None else _prune(prune)
+    budgets = budgets_for(inputs.labels, size, balance, prune=pruned)
+    return select(chosen, inputs, budgets, seed=seed, memory_budget=memory_budget, prune=pruned)
+
+
+def _inputs(
+    method: Method,
+    labels: Any,
+    embeddings: Any,
+    logits: Any,
+    validation: tuple[Any, Any, Any] | None,
+    scores: Any,
+    temperature: float | str,
+) -> SelectionInputs:
+    """Return what the caller gave, validated, on the features' device; see ``select_coreset``."""
     features = None if embeddings is None and logits is None else Features.of(embeddings, logits, labels)
     held_out = None if validation is None else Features.of(*validation)
     if features is not None and held_out is not None:
@@ -176,12 +192,9 @@ def select_coreset(
     y = as_labels(labels) if features is None else features.labels
     ranked_by = None if scores is None else as_scores(scores, len(y)).to(y.device)
     difficulty = (
-        chosen.difficulty(ranked_by) if isinstance(chosen, ScoreMethod) and ranked_by is not None else ranked_by
+        method.difficulty(ranked_by) if isinstance(method, ScoreMethod) and ranked_by is not None else ranked_by
     )
-    inputs = SelectionInputs(y, features, held_out, ranked_by, difficulty=difficulty)
-    pruned = None if prune is None else _prune(prune)
-    budgets = budgets_for(y, size, balance, prune=pruned)
-    return select(chosen, inputs, budgets, seed=seed, memory_budget=memory_budget, prune=pruned)
+    return SelectionInputs(y, features, held_out, ranked_by, difficulty=difficulty)
 
 
 def _prune(text: Any) -> Prune:

@@ -177,21 +177,19 @@ class Method(ABC):
 
     def scores_of(self, inputs: SelectionInputs) -> Tensor:
         """Return the scores, or raise a UserError that says what is missing."""
-        if inputs.scores is None:
-            raise UserError(
-                f"{type(self).__name__} needs {self.need.value}, which a library call cannot compute: "
-                f"run main.py --selection {type(self).__name__}, or pass scores="
-            )
-        return inputs.scores
+        return self._given(inputs.scores, self.need)
 
     def difficulty_of(self, inputs: SelectionInputs) -> Tensor:
         """Return how hard each sample is, float [n], or raise a UserError that says what is missing."""
-        if inputs.difficulty is None:
+        return self._given(inputs.difficulty, Need.DIFFICULTY)
+
+    def _given(self, scores: Tensor | None, need: Need) -> Tensor:
+        if scores is None:
             raise UserError(
-                f"{type(self).__name__} needs {Need.DIFFICULTY.value}, which a library call cannot compute: "
+                f"{type(self).__name__} needs {need.value}, which a library call cannot compute: "
                 f"run main.py --selection {type(self).__name__}, or pass scores="
             )
-        return inputs.difficulty
+        return scores
 
 
 def highest(scores: Tensor, budget: int) -> Coreset:

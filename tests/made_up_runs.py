@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.config import DataConfig, OptionValue, RunConfig, SelectionConfig, TrainingConfig
+from utils.config import (
+    DataConfig,
+    OptionValue,
+    RunConfig,
+    SelectionConfig,
+    TrainingConfig,
+)
 from utils.coreset_size import CoresetSize
 from utils.files import write_npz
 from utils.records.run_folder import RunFolder

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
-from utils.coreset_size import CoresetSize, SizeFlags
+from utils.coreset_size import CoresetSize
 from utils.errors import UserError
-from utils.flags import OneOf, flag, gpu_or_cpu, integer, number, optional_path, path, size, switch
+from utils.flags import flag, integer, number, path, switch
 from utils.scenario import ScenarioConfig
 
 OptionValue = bool | int | float | str
@@ -274,143 +273,6 @@ class RunConfig:
         place = "" if scenario is None else f"_{scenario.protocol}{scenario.steps}_o{scenario.order_seed}"
         what = f"{self.data.dataset}_{self.model}_{self.selection.method}_{self.size.tag}"
         return f"{what}{place}_s{self.seed}_{self.digest()}"
-
-
-@dataclass(frozen=True)
-class ExecutionConfig:
-    """Where and how the work is done; changes no result."""
-
-    save_path: str = flag("result", "--save_path -sp", path, "where each run gets its folder", "DIR")
-    resume: str | None = flag(
-        None, "--resume -r", optional_path, "go on with the run in this folder or checkpoint", "PATH"
-    )
-    checkpoint_interval: float = flag(
-        10.0,
-        "--checkpoint_interval",
-        number("[0, inf)"),
-        "seconds of work that an interruption may cost, at most an epoch more",
-        "S",
-    )
-    print_freq: int = flag(
-        100, "--print_freq -p", integer(1), "steps between two lines of a log that is not a terminal", "N"
-    )
-    features: str | None = flag(
-        None,
-        "--features",
-        optional_path,
-        "select by these embeddings, logits and labels, saved by --save_features or made elsewhere; no proxy",
-        "FILE.npz",
-        group="Selection",
-    )
-    scores: str | None = flag(
-        None,
-        "--scores",
-        optional_path,
-        "take scores of difficulty from this file (npz or csv), made by utils.export or elsewhere, instead of a proxy",
-        "FILE",
-        group="Selection",
-    )
-    save_scores: bool = switch(
-        "--save_scores", "keep the scores of the proxy's training with the run, whatever it selects by"
-    )
-    save_features: bool = switch(
-        "--save_features", "keep the proxy's embeddings and logits, to select again without it"
-    )
-    certificate: str = flag(
-        "auto",
-        "--certificate",
-        OneOf("certificate", ("auto", "yes", "no")),
-        "measure how far each coreset's loss is from the full set's at the proxy, beside random coresets: auto (where "
-        "that takes seconds), yes or no",
-        "WHEN",
-        group="Selection",
-    )
-    after_analyses: bool = switch("--after_analyses", "compare the curvature of coreset and full set after retraining")
-    exact_analyses: bool = switch("--exact_analyses", "the same with exact instead of estimated eigenvalues; slow")
-    gpu: tuple[int | str, ...] = flag(
-        (),
-        "--gpu",
-        gpu_or_cpu,
-        "CUDA devices to use, or cpu for none of them (default: the first, or else the CPU)",
-        "ID [ID ...]",
-        group="Machine",
-    )
-    workers: int = flag(
-        min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1),
-        "--workers -j",
-        integer(0, 1024),
-        "loader processes, for data that does not fit in memory",
-        "N",
-        group="Machine",
-    )
-    data_on_device: str = flag(
-        "auto",
-        "--data_on_device",
-        OneOf("data_on_device", ("auto", "on", "off")),
-        "keep the images on the training device: auto (where they fit), on or off",
-        "WHEN",
-        group="Machine",
-    )
-    memory_budget: int | None = flag(  # bytes; None: a fraction of what is free
-        None,
-        "--memory_budget",
-        size,
-        "what selection may use, in bytes or as 512MB, 8GB (default: a part of what is free)",
-        "SIZE",
-        group="Machine",
-    )
-    proxy_test_interval: int = flag(  # the proxy's log alone shows it
-        0,
-        "--selection_test_interval -sti",
-        integer(0),
-        "test every N epochs, for the log alone (0: only after the last)",
-        "N",
-        group="Proxy training",
-    )
-    profile: bool = switch("--profile", "write a torch profiler trace into the run's folder", group="Machine")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A whole command line: one selection, retrained for every size, seed and repeat."""
-
-    data: DataConfig
-    selection: SelectionConfig
-    training: TrainingConfig
-    model: str = flag("ResNet18", "--model", "network", "the network to train: {names}", group="Network")
-    sizes: tuple[CoresetSize, ...] = SizeFlags().sizes(balance=True)
-    seed: int = flag(0, "--seed", integer(0), "of all randomness; the same seed gives the same result", "N")
-    num_exp: int = flag(1, "--num_exp", integer(1, 10_000), "run N seeds: --seed, --seed + 1, ...", "N")
-    num_eval: int = flag(
-        1, "--num_eval", integer(1, 10_000), "train N freshly initialised networks on each coreset", "N"
-    )
-    cross: tuple[str, ...] = flag(
-        (),
-        "--cross",
-        "network",
-        "further networks, each trained on the same coreset after --model",
-        "NAME [NAME ...]",
-        group="Network",
-    )
-    coresets: tuple[str, ...] = flag(
-        (),
-        "--coreset",
-        path,
-        "train on these saved coresets, or synthetic sets, instead of selecting",
-        "FILE [FILE ...]",
-        group="Selection",
-    )
-    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
-    given: frozenset[str] = frozenset()  # the flags, without dashes, that the command line names itself
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seed of each experiment."""
-        return tuple(range(self.seed, self.seed + self.num_exp))
-
-    def run(self, size: CoresetSize, seed: int, selection: SelectionConfig | None = None) -> RunConfig:
-        """Return the configuration of one run of this command line, or of one with another selection."""
-        return RunConfig(self.data, self.model, selection or self.selection, size, seed, self.training)
 
 
 def _training(values: Mapping[str, Any]) -> TrainingConfig:

@@ -7,16 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import nets
+from experiments.command_line import Settings
 from methods import METHODS, SCORES
 from methods.prune import Prune
 from methods.scoring import SCORINGS, read_temperature
 from utils.config import (
     DataConfig,
-    ExecutionConfig,
     OptimizerConfig,
     SchedulerConfig,
     SelectionConfig,
-    Settings,
     TrainingConfig,
 )
 from utils.coreset_size import SizeFlags
@@ -25,6 +24,7 @@ from utils.data.label_noise import read_label_noise
 from utils.data.registry import DATASETS
 from utils.data.siamese import FAMILIES, Siamese
 from utils.errors import UserError, choose
+from utils.execution import ExecutionConfig
 from utils.flags import Flag, OneOf, flags_of, integer, yes_no
 from utils.training.optimizers import SCHEDULERS, optimizer_name
 

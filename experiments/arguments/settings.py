@@ -13,16 +13,15 @@ import torch
 
 from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, SIZE_FLAGS, selecting
 from experiments.arguments.parser import read_flags
+from experiments.command_line import Settings
 from methods import METHODS, SCORES
 from methods.base import RANKING, Method, Need
 from utils.config import (
     DataConfig,
-    ExecutionConfig,
     OptimizerConfig,
     OptionValue,
     SchedulerConfig,
     SelectionConfig,
-    Settings,
     TrainingConfig,
 )
 from utils.coreset_size import CoresetSize, SizeFlags
@@ -30,6 +29,7 @@ from utils.data.augmentation import AUGMENTATIONS, too_small
 from utils.data.images import WHITE
 from utils.data.registry import DATASETS
 from utils.errors import UserError, choose
+from utils.execution import ExecutionConfig
 from utils.files import content_digest
 from utils.flags import flags_of
 from utils.training.optimizers import optimizer_options, scheduler_options

@@ -10,8 +10,8 @@ from typing import Any
 from experiments.arguments.flags import Groups, grouped, selecting
 from experiments.arguments.parser import read_flags
 from experiments.arguments.settings import filled, settings_of
+from experiments.command_line import Settings
 from experiments.landscape.config import LandscapeConfig
-from utils.config import Settings
 from utils.errors import UserError
 from utils.flags import Flag, flags_of
 

@@ -19,8 +19,8 @@ from experiments.landscape.view import View
 from methods.features import Features
 from methods.scoring import at_temperature, auto_temperature
 from utils.cli import Parser, run_main
-from utils.config import ExecutionConfig
 from utils.data.batches import Batches
+from utils.execution import ExecutionConfig
 from utils.files import write_atomic
 from utils.landscape.certificate import shares_of_difference, usual_radius
 from utils.landscape.last_layer import LastLayerDifferences

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nets
+from experiments.command_line import Settings
 from experiments.data import as_found, data_for
 from experiments.landscape.arguments import Command
 from experiments.landscape.runs import coreset_runs, views_of_runs
 from experiments.landscape.view import View
 from experiments.selection import Selection
-from utils.config import DataConfig, Settings
+from utils.config import DataConfig
 from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.data.coreset_formats import coreset_file

@@ -17,8 +17,8 @@ import nets
 from condensation.learning import Condensation, Learned
 from nets import Network
 from nets.contract import NetworkSpec
-from utils.config import ExecutionConfig
 from utils.errors import DivergedError, UserError
+from utils.execution import ExecutionConfig
 
 METHODS = ["DC", "DSA", "DM", "LCMat"]
 

@@ -20,7 +20,6 @@ from continual_learning.step_data import step_data
 from experiments.selection import Selection
 from utils.config import (
     DataConfig,
-    ExecutionConfig,
     OptimizerConfig,
     RunConfig,
     SelectionConfig,
@@ -31,6 +30,7 @@ from utils.data.coreset import Coreset
 from utils.data.images import MemoryImages
 from utils.data.load import Data
 from utils.data.registry import DataSpec
+from utils.execution import ExecutionConfig
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Summary
 from utils.scenario import ScenarioConfig

@@ -14,7 +14,8 @@ from tiny_data import make_data
 
 import nets
 from experiments.proxy import Proxy, ProxyConfig, proxy_key, train_proxy
-from utils.config import ExecutionConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
+from utils.config import OptimizerConfig, SchedulerConfig, TrainingConfig
+from utils.execution import ExecutionConfig
 from utils.seeding import seed_torch
 from utils.training.checkpoint import load_checkpoint, save_checkpoint
 from utils.training.machine import Machine

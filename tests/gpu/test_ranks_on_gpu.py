@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from torchrun import torchrun
+
 # 72 images in batches of 71: the last one is a single image, so that one rank has none of it.
 FLAGS = (
     "--dataset Digits --model LeNet --fraction 0.05 --selection LCMat -se 1 --selection_batch 600 --epochs 2 --batch 71"
@@ -17,17 +15,7 @@ FLAGS = (
 
 
 def test_two_ranks_select_and_train(tmp_path: Path):
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "tests/gpu/rank.py"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*start, *FLAGS.split(), "--workers", "0", "--save_path", str(tmp_path)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = torchrun("tests/gpu/rank.py", *FLAGS.split(), "--workers", "0", "--save_path", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (summary,) = [json.loads(path.read_text()) for path in tmp_path.glob("*/summary.json")]
     assert summary["device"] == "2 × pretended GPU"

@@ -11,10 +11,11 @@ from tiny_data import make_data
 
 import nets
 from experiments.proxy import ProxyConfig, train_proxy
-from utils.config import ExecutionConfig, OptimizerConfig, TrainingConfig
+from utils.config import OptimizerConfig, TrainingConfig
 from utils.data.batches import Batches
 from utils.data.siamese import FAMILIES
 from utils.data.training_set import TrainingSet
+from utils.execution import ExecutionConfig
 from utils.training.evaluation import evaluate, with_batches_that_fit
 from utils.training.machine import Machine
 from utils.training.trainer import Training
@@ -59,7 +60,9 @@ def test_no_training_step_waits_for_the_gpu(gpu, model):
 
 @pytest.mark.parametrize("families", [*FAMILIES, "_".join(FAMILIES)])
 def test_images_are_augmented_on_a_gpu(gpu, families):
-    training(GPU, dataclasses.replace(SHORT, epochs=1, augmentation=families), model="MLP").run()
+    config = dataclasses.replace(SHORT, epochs=1, augmentation=families)
+    losses = [training(device, config, model="MLP").run().history[0].train_loss for device in (GPU, CPU)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("held", ["cpu", "cuda"])
@@ -68,7 +71,7 @@ def test_batches_are_made_without_waiting(gpu, held):
     batches = iter(Batches(data.train.to(torch.device(held)), data.spec, data.pool, 16, device=GPU, shuffle_seed=0))
     next(batches)
     torch.cuda.set_sync_debug_mode("error")
-    list(batches)
+    assert sum(len(batch) for batch in batches) == len(data.pool) - 16
 
 
 class Killed(BaseException):

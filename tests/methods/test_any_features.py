@@ -87,4 +87,5 @@ def test_probabilities_in_the_place_of_logits_are_refused(dtype):
 
 @pytest.mark.parametrize("logits", [np.zeros((4, 3)), np.full((4, 2), 1.0), np.tile([0.0, 1.0, -1.0], (4, 1))])
 def test_logits_that_are_no_distributions_are_taken(logits):
-    select_coreset("LCMat", embeddings=np.eye(4), logits=logits, labels=np.zeros(4, int), fraction=0.5)
+    coreset = select_coreset("LCMat", embeddings=np.eye(4), logits=logits, labels=np.zeros(4, int), fraction=0.5)
+    assert len(coreset) == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import operator
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import Commands
+from torchrun import torchrun
 
 from utils.records.plots import plot
 from utils.records.run_folder import find_runs
@@ -128,19 +128,9 @@ def test_a_run_that_was_killed_goes_on_by_its_name(commands, tmp_path):
 
 def test_two_processes_come_to_what_one_comes_to(commands, tmp_path):
     flags = f"{QUICK} --steps 2 --protocol replay --ipc 2 --selection Herding --workers 0"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "continual.py"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     for way in ("", "--condensation DM --iterations 2"):
         chosen = flags.replace("--selection Herding", way) if way else flags
-        done = subprocess.run(
-            [*command, *chosen.split(), "--save_path", str(tmp_path / "two")],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = torchrun("continual.py", *chosen.split(), "--save_path", str(tmp_path / "two"))
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("| dataset |") == 1
         assert commands.continual(chosen).status == 0

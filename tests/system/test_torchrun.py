@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import FAST, Commands
+from torchrun import torchrun
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = f"{FAST} --selection LCMat --fraction 0.05 0.1 --workers 0"
-
-
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Two processes on the CPU."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "main.py"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A folder of runs that two processes made, and what they printed."""
     folder = tmp_path_factory.mktemp("torchrun")
-    return folder, torchrun(*FLAGS.split(), "--save_path", str(folder))
+    return folder, torchrun("main.py", *FLAGS.split(), "--save_path", str(folder))
 
 
 def test_two_processes_print_and_record_once(shared):

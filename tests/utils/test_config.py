@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_runs import made_up_config
 
+from experiments.command_line import Settings
 from utils.config import (
     DataConfig,
     OptimizerConfig,
     RunConfig,
     SchedulerConfig,
     SelectionConfig,
-    Settings,
     TrainingConfig,
     digest,
 )

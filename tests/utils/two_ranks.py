@@ -24,11 +24,18 @@ from methods.budgets import budgets_for
 from methods.features import Features
 from methods.select import select_nested
 from nets.contract import BatchNorm2d
-from utils.config import DataConfig, ExecutionConfig, OptimizerConfig, RunConfig, SelectionConfig, TrainingConfig
+from utils.config import (
+    DataConfig,
+    OptimizerConfig,
+    RunConfig,
+    SelectionConfig,
+    TrainingConfig,
+)
 from utils.coreset_size import CoresetSize
 from utils.data.training_set import TrainingSet
 from utils.distributed import World, world_from_environment
 from utils.errors import UserError
+from utils.execution import ExecutionConfig
 from utils.training.machine import Machine
 from utils.training.trainer import Training
 from utils.training.training_trace import TrainingTrace

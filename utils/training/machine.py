@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from utils.config import ExecutionConfig
 from utils.data.images import Images, fits_on_device
 from utils.device import pick_device
 from utils.distributed import SINGLE_PROCESS, World
+from utils.execution import ExecutionConfig
 
 
 @dataclass(frozen=True)

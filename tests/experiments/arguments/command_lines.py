@@ -6,7 +6,7 @@ import shlex
 
 from experiments.arguments import parse
 from experiments.arguments.flags import selecting
-from utils.config import Settings
+from experiments.command_line import Settings
 
 GROUPS = selecting()
 MEMBERS = [flag for group in GROUPS.values() for flag in group]

@@ -9,8 +9,9 @@ import pytest
 from command_lines import GROUPS, MEMBERS, read
 
 from experiments.arguments import parse
-from utils.config import ExecutionConfig, OptimizerConfig, SchedulerConfig, SelectionConfig, TrainingConfig
+from utils.config import OptimizerConfig, SchedulerConfig, SelectionConfig, TrainingConfig
 from utils.coreset_size import CoresetSize
+from utils.execution import ExecutionConfig
 
 DEEPCORE = (
     "--fraction 0.5 --dataset CIFAR10 --data_path ~/datasets --num_exp 1 --workers 10 --optimizer SGD -se 10 "

@@ -10,19 +10,19 @@ from condensation import arguments as condensing
 from condensation.config import CondensationConfig
 from continual_learning import arguments as continual
 from experiments.arguments import flags as selecting
+from experiments.command_line import Settings
 from experiments.landscape import arguments as landscaping
 from experiments.landscape.config import LandscapeConfig
 from methods import METHODS
 from utils.config import (
     DataConfig,
-    ExecutionConfig,
     OptimizerConfig,
     SchedulerConfig,
     SelectionConfig,
-    Settings,
     TrainingConfig,
 )
 from utils.coreset_size import SizeFlags
+from utils.execution import ExecutionConfig
 from utils.flags import flags_of
 from utils.records.groups import _short
 from utils.scenario import ScenarioConfig

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from tiny_data import make_data
 
 import nets
-from utils.config import ExecutionConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
+from utils.config import OptimizerConfig, SchedulerConfig, TrainingConfig
 from utils.data.batches import Batches
 from utils.data.load import Data
 from utils.data.training_set import TrainingSet
 from utils.errors import DivergedError, UserError
+from utils.execution import ExecutionConfig
 from utils.seeding import derive_seed
 from utils.training.checkpoint import load_checkpoint
 from utils.training.machine import Machine
