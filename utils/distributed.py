@@ -175,7 +175,8 @@ def world_from_environment() -> Iterator[World]:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
             raise UserError("another process of this run was killed or lost; started again, it goes on") from error
         raise
-    dist.destroy_process_group()
+    finally:  # also where a rank failed: threads of the group that outlive the interpreter can abort the process
+        dist.destroy_process_group()
 
 
 def _ended(store: dist.Store, status: int) -> int | None:

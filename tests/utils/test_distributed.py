@@ -203,6 +203,6 @@ def test_two_ranks_come_from_data_to_the_same_coreset(results, name):
 )
 def test_where_one_rank_ends_all_do_in_one_line(end, statuses, message):
     (first, out, err), (second, silent, said) = launch("ending_ranks.py", end)
-    assert (first, second) == statuses
+    assert (first, second) == statuses, err + said
     assert err + said == message
     assert (out, silent) == ("speaking\n", "")
