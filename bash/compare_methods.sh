@@ -2,7 +2,7 @@
 # Every selection method at a few fractions, three seeds: one table with time and memory, and one plot with a line for
 # each method. On Digits by default; everything can be overridden from the environment:
 #   DATASET DATA_PATH MODEL METHODS FRACTIONS SEEDS (how many) EPOCHS PROXY_EPOCHS BATCH PROXY_BATCH LR PROXY_LR EPS
-#   LABEL_NOISE (0: none) PRUNE (what METHOD-pruned leaves out) TEST_INTERVAL SAVE_PATH JOBS
+#   LABEL_NOISE (0: none) PRUNE (what METHOD-pruned leaves out) TEST_INTERVAL SAVE_PATH GPU JOBS
 # Further arguments go to main.py.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

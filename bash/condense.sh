@@ -15,13 +15,11 @@ prepare
 : "${DATASET:?set DATASET, or call one of bash/condense_<DATASET>.sh}"
 : "${DATA_PATH:=data}" "${MODEL:=ConvNet}" "${METHODS:=DC DSA DM LCMat}" "${IPC:=1 10}" "${ITERATIONS:=}"
 : "${DM_ITERATIONS:=$ITERATIONS}" "${OUTER:=}" "${INNER:=}" "${PIXEL_LR:=}"
-: "${SEEDS:=0 1 2 3 4}" "${NUM_EVAL:=20}" "${RHO:=1}" "${CURVATURE:=}" "${SAVE_PATH:=result/condense_$DATASET}" "${GPU:=}"
-read -ra DEVICES <<< "${GPU//,/ }"
+: "${SEEDS:=0 1 2 3 4}" "${NUM_EVAL:=20}" "${RHO:=1}" "${CURVATURE:=}" "${SAVE_PATH:=result/condense_$DATASET}"
 read -ra RATES <<< "$PIXEL_LR"
 
 source bash/jobs.sh
 
-COUNT=0
 for SEED in $SEEDS; do
     PLACE=0
     for IMAGES in $IPC; do
@@ -40,10 +38,6 @@ for SEED in $SEEDS; do
                 DEFAULT=$([ "$IMAGES" -eq 1 ] && echo diagonal || echo variance)
                 COMMAND+=(--rho "$RHO" --curvature "${CURVATURE:-$DEFAULT}")
             fi
-            if [ "${#DEVICES[@]}" -gt 0 ]; then
-                COMMAND+=(--gpu "${DEVICES[COUNT % ${#DEVICES[@]}]}")
-            fi
-            COUNT=$((COUNT + 1))
             echo "$METHOD, $IMAGES images per class, seed $SEED" >&2
             start "${COMMAND[@]}" "$@"
         done

@@ -16,19 +16,13 @@ source bash/jobs.sh
 : "${SELECTIONS=Uniform Herding Craig LCMat}" "${CONDENSATIONS=DM DSA LCMat}" "${BATCH:=128}" "${LR:=0.1}"
 : "${AUGMENTATION:=standard}" "${PROXY_EPOCHS:=10}" "${PROXY_BATCH:=128}" "${PROXY_LR:=0.1}"
 : "${ITERATIONS:=}" "${DM_ITERATIONS:=$ITERATIONS}" "${OUTER:=}" "${INNER:=}" "${PIXEL_LR:=}"
-: "${SAVE_PATH:=result/continual_$DATASET}" "${GPU:=}"
-read -ra DEVICES <<< "${GPU//,/ }"
+: "${SAVE_PATH:=result/continual_$DATASET}"
 read -ra ORDER_LIST <<< "$ORDERS"
-COUNT=0
 
 learn() { # FLAGS …
     COMMAND=("$PYTHON" continual.py --dataset "$DATASET" --data_path "$DATA_PATH" --model "$MODEL" --seed "$SEED"
         --order_seed "${ORDER_LIST[@]}" --batch "$BATCH" --lr "$LR" --augmentation "$AUGMENTATION"
         --save_path "$SAVE_PATH" "$@")
-    if [ "${#DEVICES[@]}" -gt 0 ]; then
-        COMMAND+=(--gpu "${DEVICES[COUNT % ${#DEVICES[@]}]}")
-    fi
-    COUNT=$((COUNT + 1))
     echo "seed $SEED: $*" >&2
     start "${COMMAND[@]}"
 }

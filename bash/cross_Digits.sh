@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole cross matrix of four small networks on Digits, for LCMat and Uniform: each network selects, all are
-# trained on what each selected. NETWORKS FRACTION SEEDS (how many) EPOCHS LR SAVE_PATH JOBS can be overridden.
+# trained on what each selected. NETWORKS FRACTION SEEDS (how many) EPOCHS LR SAVE_PATH GPU JOBS can be overridden.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare

@@ -3,7 +3,7 @@
 # and the same training. Called by study_Digits.sh and study_CIFAR10_cpu.sh, which set the defaults; everything can be
 # overridden from the environment:
 #   DATASET DATA_PATH MODEL WAYS FRACTIONS (fraction,fraction:epochs …) SEEDS NUM_EXP (seeds from each of
-#   SEEDS on) PROXY_EPOCHS PROXY_BATCH PROXY_LR BATCH LR EPS AUGMENTATION SAVE_PATH JOBS
+#   SEEDS on) PROXY_EPOCHS PROXY_BATCH PROXY_LR BATCH LR EPS AUGMENTATION SAVE_PATH GPU JOBS
 # Finished runs are skipped, so that a study can be shared out over several days. Ends in the table, the differences
 # from Uniform seed by seed, and a plot. Further arguments go to main.py.
 set -euo pipefail

@@ -10,13 +10,21 @@ import torch
 
 from utils.files import read_field
 
+RUNS_AT_ONCE = "RUNS_AT_ONCE"  # the environment's name for how many runs share a device
 _MEMINFO, _GROUPS, _MOUNT = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
 _FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes free on ``device``; where the system does not tell, all that there are."""
+    """Return the bytes free on ``device`` for this run; where the system does not tell, of all that there are.
+
+    Of several runs at once on a device, as bash/jobs.sh starts them, each has an equal part.
+    """
+    return _free_on(device) // max(1, int(os.environ.get(RUNS_AT_ONCE) or 1))
+
+
+def _free_on(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused

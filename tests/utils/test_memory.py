@@ -33,6 +33,11 @@ def test_without_control_groups_it_is_what_the_machine_has_left(system):
     assert memory.free_memory(CPU) == MACHINE
 
 
+def test_runs_side_by_side_share_it(system, monkeypatch):
+    monkeypatch.setenv(memory.RUNS_AT_ONCE, "3")
+    assert memory.free_memory(CPU) == MACHINE // 3
+
+
 def test_without_word_from_the_system_it_is_all_there_is(system):
     (system / "meminfo").unlink()
     assert memory.free_memory(CPU) > 0

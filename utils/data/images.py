@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from utils.errors import UserError, choose
+from utils.memory import free_memory
 
 WHITE = "#ffffff"
 _CHUNK = 1024  # images worked on at a time, so that temporaries stay small
@@ -164,4 +165,4 @@ def fits_on_device(images: Images, device: torch.device | str, mode: str = "auto
     device = torch.device(device)
     if mode != "auto" or device.type == "cpu":
         return mode != "off"
-    return device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] // 2
+    return device.type == "cuda" and images.nbytes <= free_memory(device) // 2
