@@ -69,22 +69,6 @@ def memory_layout(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
-@contextmanager
-def compilation(enabled: bool) -> Iterator[None]:
-    """Raise a UserError where ``torch.compile``, which does its work at the first steps in the block, fails.
-
-    Raises:
-        UserError: there is no working compiler, or none for this network.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not (enabled and isinstance(error, torch._dynamo.exc.TorchDynamoException)):
-            raise
-        reason = " ".join(str(error).partition("\n\n")[0].split())
-        raise UserError(f"--compile failed: {reason}; install a C++ compiler (g++), or leave --compile out") from error
-
-
 def lacks_memory(error: BaseException) -> bool:
     """Return whether ``error`` says that a device, or a library on it, had too little memory."""
     said = str(error)
@@ -110,6 +94,13 @@ def full_float32() -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(matmul)
         torch.backends.cudnn.allow_tf32 = convolution
+
+
+def moved(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """Return ``tensor`` on ``device``; the host does not wait for a copy to a GPU."""
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def finish_queued_work(device: torch.device) -> None:

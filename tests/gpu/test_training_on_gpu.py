@@ -43,19 +43,23 @@ def training(device: torch.device, config: TrainingConfig = SHORT, model: str = 
     )
 
 
-@pytest.mark.parametrize("model", ["MLP", "ConvNet", "ResNet8"])
-def test_no_training_step_waits_for_the_gpu(gpu, model):
-    run = training(GPU, model=model)
-    step = run._step
+@pytest.mark.parametrize("batch", [16, 100], ids=["with a smaller last batch", "all in one"])
+def test_a_cuda_graph_is_of_one_shape(gpu, monkeypatch, batch):
+    config, shapes = dataclasses.replace(SHORT, batch=batch, compile=True), []
+    plain = training(GPU, dataclasses.replace(config, compile=False), model="MLP").run()
 
-    def watched(batch) -> None:
-        with gpu.phase("step"):
-            step(batch)
+    def captured(network: torch.nn.Module, **options: object) -> object:
+        assert options == {"mode": "reduce-overhead", "dynamic": False}
 
-    run._step = watched
-    run.run()
-    assert gpu.phases["step"].launches > 0
-    assert gpu.phases["step"].waits.total() <= 3  # the trace moves to the GPU once
+        def graph(x: torch.Tensor) -> torch.Tensor:
+            shapes.append(len(x))
+            return network(x)
+
+        return graph
+
+    monkeypatch.setattr(torch, "compile", captured)
+    assert training(GPU, config, model="MLP").run().history == plain.history
+    assert shapes == ([16] * 3 * 2 if batch == 16 else [60] * 2)
 
 
 @pytest.mark.parametrize("families", [*FAMILIES, "_".join(FAMILIES)])

@@ -13,7 +13,7 @@ from utils.data.augmentation import AUGMENTATIONS, too_small
 from utils.data.images import FileImages, Images, MemoryImages
 from utils.data.registry import DataSpec
 from utils.data.siamese import Siamese
-from utils.device import memory_layout
+from utils.device import memory_layout, moved
 from utils.distributed import SINGLE_PROCESS, World
 from utils.seeding import generator
 
@@ -112,13 +112,13 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         position = self._order()
         index = self._indices[position]
-        labels = self._images.labels[index].to(self._device)
-        weights = None if self._weights is None else self._weights[position].to(self._device)
-        indices, positions = index.to(self._device), position.to(self._device)
+        numbers = moved(torch.stack((self._images.labels[index], index, position)), self._device)  # [3, n], in one copy
+        labels, indices, positions = numbers.unbind()
+        weights = None if self._weights is None else moved(self._weights[position], self._device)
         normalise = Normaliser(self._spec, self._device)
         batches, shards = self._rows()
         if isinstance(self._images, MemoryImages):
-            pixels = self._gather(self._images, index, shards)
+            pixels = self._gather(self._images, indices if self._holds(self._images) else index, shards)
         else:
             pixels = self._decode(self._images, index, position, shards)
         augmented = self._augmented(pixels, shards, len(index))
@@ -149,10 +149,12 @@ class Batches:
         return self._siamese.apply(x, replace(draw, numbers=draw.numbers[self._world.shard(count)]))
 
     def _gather(self, images: MemoryImages, index: Tensor, shards: Sequence[slice]) -> Iterator[Tensor]:
-        """Yield batches from memory, as they are there."""
-        index = index.to(images.images.device)
+        """Yield batches from memory, as they are there; ``index`` lies where the images do."""
         for rows in shards:
-            yield _move(images.images.index_select(0, index[rows]), self._device)
+            yield moved(images.images.index_select(0, index[rows]), self._device)
+
+    def _holds(self, images: MemoryImages) -> bool:
+        return images.images.device.type == self._device.type
 
     def _decode(self, images: FileImages, index: Tensor, position: Tensor, shards: Sequence[slice]) -> Iterator[Tensor]:
         """Yield uint8 batches from files; random crops of the files themselves are taken here."""
@@ -172,7 +174,7 @@ class Batches:
             yield from pixels
             return
         drawn = self._augmentation.draw(count, self._spec.im_size, generator(self._augment_seed, "augment"))
-        parameters = drawn.to(self._device)
+        parameters = moved(drawn, self._device)
         for x, rows in zip(pixels, shards, strict=True):
             yield self._augmentation.apply(x, parameters[rows])
 
@@ -182,8 +184,8 @@ class Normaliser:
 
     def __init__(self, spec: DataSpec, device: torch.device | str) -> None:
         mean, std = torch.tensor(spec.mean, dtype=torch.float64), torch.tensor(spec.std, dtype=torch.float64)
-        self._scale = (1 / (255 * std)).float().view(1, -1, 1, 1).to(device)  # [1, C, 1, 1]
-        self._shift = (-mean / std).float().view(1, -1, 1, 1).to(device)  # [1, C, 1, 1]
+        both = torch.stack((1 / (255 * std), -mean / std)).float()  # [2, C]
+        self._scale, self._shift = moved(both, device).view(2, 1, -1, 1, 1).unbind()  # [1, C, 1, 1] each
         self._layout = memory_layout(torch.device(device))
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -198,10 +200,3 @@ class Normaliser:
 
 def _length(rows: slice) -> int:
     return int(rows.stop) - int(rows.start)
-
-
-def _move(images: Tensor, device: torch.device) -> Tensor:
-    """Return the images on ``device``, without waiting for the copy to a GPU."""
-    if images.device == device or device.type != "cuda":
-        return images.to(device)
-    return images.pin_memory().to(device, non_blocking=True)

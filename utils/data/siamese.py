@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.device import moved
 from utils.errors import UserError, choose
 
 NUMBERS = 3  # that a family needs of each image
@@ -65,7 +66,7 @@ class Siamese:
         """Change images, floating [n, C, H, W] of mean 0, as ``draw`` says: one row an image, or one for all."""
         if draw.family is None:
             return images
-        return FAMILIES[draw.family](images, draw.numbers.to(images), self.strength)
+        return FAMILIES[draw.family](images, moved(draw.numbers.to(images.dtype), images.device), self.strength)
 
 
 def _color(x: Tensor, numbers: Tensor, strength: float) -> Tensor:

@@ -24,8 +24,6 @@ from utils.data.siamese import Siamese
 from utils.data.training_set import TrainingSet
 from utils.device import (
     autocast,
-    compilation,
-    finish_queued_work,
     full_precision,
     is_of_the_device,
     memory_layout,
@@ -35,6 +33,7 @@ from utils.device import (
 from utils.errors import DivergedError, UserError
 from utils.seeding import derive_seed, seed_torch
 from utils.training.checkpoint import Checkpoint
+from utils.training.compilation import compilation, compiled
 from utils.training.evaluation import TEST_BATCH, evaluate, test_indices, with_batches_that_fit
 from utils.training.history import Epoch
 from utils.training.interrupt import held_back
@@ -81,6 +80,11 @@ class _Tally:
     @classmethod
     def empty(cls, device: torch.device) -> _Tally:
         return cls(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
+
+    def means(self) -> tuple[float, float]:
+        """Return mean loss and accuracy in percent; the host waits for all queued work, once."""
+        loss, correct = torch.stack((self.loss.double(), self.correct.double())).tolist()
+        return loss / self.images, 100 * correct / self.images
 
 
 @dataclass
@@ -131,7 +135,10 @@ class Training:
         self.spec = spec if plain is None else replace(spec, augmentation=plain)
         self.network = network.to(self.device, memory_format=memory_layout(self.device))  # type: ignore[call-overload]
         forward = self.world.data_parallel(self.network)
-        self.forward: nn.Module = torch.compile(forward) if config.compile else forward  # type: ignore[assignment]
+        batch = self.world.shard(min(config.batch, len(training_set.indices)))
+        self.forward: Callable[[Tensor], Tensor] = (
+            compiled(forward, self.device, batch.stop - batch.start) if config.compile else forward
+        )
         self.weights = None if training_set.weights is None else training_set.weights.to(self.device)
         self.train_images = machine.hold(training_set.data.train)
         self.test_images = machine.hold(training_set.data.test)
@@ -186,19 +193,19 @@ class Training:
                     interruption.act()
             if interruption:
                 self._save()
-        finish_queued_work(self.device)
+        loss, accuracy = self.tally.means()
         position.training_seconds += time.monotonic() - started
         started = time.monotonic()
-        self._close_epoch(progress)
+        self._close_epoch(progress, loss, accuracy)
         position.testing_seconds += time.monotonic() - started
 
     def _step(self, batch: Batch) -> None:
+        for parameter in self.parameters:  # as zero_grad does, in a tenth of the time
+            parameter.grad = None
         with autocast(self.device, self.config.amp):
             logits = self.forward(batch.x)
         losses = F.cross_entropy(full_precision(logits), batch.y, reduction="none")  # [b]
         loss = self._mean(losses, batch)
-        for parameter in self.parameters:  # as zero_grad does, in a tenth of the time
-            parameter.grad = None
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
@@ -223,9 +230,8 @@ class Training:
         total = weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
         return (losses * batch.weight).sum() / (total / self.world.size)
 
-    def _close_epoch(self, progress: Progress) -> None:
-        position, tally = self.position, self.tally
-        loss, accuracy = float(tally.loss) / tally.images, 100 * int(tally.correct) / tally.images
+    def _close_epoch(self, progress: Progress, loss: float, accuracy: float) -> None:
+        position = self.position
         self._check("training", loss)
         self.world.broadcast_buffers(self.network)
         try:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.device import moved
+
 _LOSS, _MARGIN, _ERROR, _CORRECT = range(4)
 _QUANTITIES = 4
 
@@ -87,7 +89,7 @@ class TrainingTrace:
 
     def observe(self, epoch: int, positions: Tensor, measured: Tensor) -> None:
         """Record what ``measure`` returned of the samples ``positions`` (int64 [b], each once an epoch)."""
-        self.rows = self.rows.to(positions.device)
+        self.rows = moved(self.rows, positions.device)
         self.rows[epoch][:, positions] = measured.to(positions.device).T
         self.begun = epoch + 1
 

@@ -1,0 +1,199 @@
+"""Kernel launches and waits of the host, counted on a pretended GPU: ``python tests/gpu/counts.py``.
+
+Each function counts one kind of work and returns a phase a row; tests/gpu/test_budgets.py holds them to their budgets.
+Counts do not depend on the size of images or networks, so these are small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+
+from condensing import config  # noqa: E402
+from gpu.pretended_gpu import Phase, PretendedGpu  # noqa: E402
+from method_problems import problem  # noqa: E402
+from tiny_data import make_data  # noqa: E402
+
+import nets  # noqa: E402
+from condensation import learning  # noqa: E402
+from methods import deepfool, select_coreset  # noqa: E402
+from utils.config import OptimizerConfig, TrainingConfig  # noqa: E402
+from utils.data.batches import Batches  # noqa: E402
+from utils.data.images import MemoryImages  # noqa: E402
+from utils.data.load import Data  # noqa: E402
+from utils.data.registry import DataSpec  # noqa: E402
+from utils.data.training_set import TrainingSet  # noqa: E402
+from utils.execution import ExecutionConfig  # noqa: E402
+from utils.training.machine import Machine  # noqa: E402
+from utils.training.trainer import Training  # noqa: E402
+from utils.training.training_trace import TrainingTrace  # noqa: E402
+
+GPU = torch.device("cuda", 0)
+CLASSES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """What one of ``calls`` costs, on average."""
+
+    launches: float
+    waits: float
+
+    @classmethod
+    def of(cls, phase: Phase, calls: int | None = None) -> Count:
+        calls = phase.calls if calls is None else calls
+        return cls(phase.launches / calls, phase.waits.total() / calls)
+
+
+@contextlib.contextmanager
+def counted(gpu: PretendedGpu, owner: Any, name: str, phase: str) -> Iterator[None]:
+    """Count what happens in every call of ``owner.name`` within the block."""
+    function = getattr(owner, name)
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        with gpu.phase(phase):
+            return function(*arguments, **options)
+
+    with mock.patch.object(owner, name, call):
+        yield
+
+
+def training(model: str, held: str = "on", epochs: int = 3) -> dict[str, Count]:
+    """Return counts of a step, of an epoch beside its steps and of a test; images lie on the GPU (``on``) or not."""
+    data = make_data()
+    data = dataclasses.replace(data, spec=dataclasses.replace(data.spec, augmentation="crop_flip"))
+    settings = TrainingConfig(epochs=epochs, batch=16, optimizer=OptimizerConfig(lr=0.01))
+    with PretendedGpu() as gpu:
+        run = Training(
+            nets.build(model, 1, 3, 8),
+            TrainingSet(data, data.pool, torch.ones(60)),
+            settings,
+            seed=0,
+            purpose="t",
+            label="t",
+            machine=Machine(GPU, ExecutionConfig(data_on_device=held)),
+            observer=TrainingTrace(60, epochs),
+        )
+        watched = {"_epoch": "an epoch beside its steps", "_step": "a step", "_test": "a test"}
+        with contextlib.ExitStack() as stack:
+            for name, phase in watched.items():
+                stack.enter_context(counted(gpu, run, name, phase))
+            run.run()
+        return {phase: Count.of(gpu.phases[phase]) for phase in watched.values()}
+
+
+def ten_classes() -> Data:
+    """100 images of 1×8×8 of ten classes."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (100, 1, 8, 8), generator=random, dtype=torch.uint8)
+    half = MemoryImages(images, torch.arange(100) % CLASSES)
+    spec = DataSpec("Ten", 1, 8, CLASSES, tuple("abcdefghij"), (0.3,), (0.2,), "none")
+    return Data(spec, half, half, torch.arange(100), torch.arange(0), "ten")
+
+
+def condensation(method: str, model: str = "ConvNet") -> dict[str, Count]:
+    """Return counts of a pixel step of ten classes, one with the next network included, and of an inner step."""
+    loops: dict[str, int] = {} if method == "DM" else {"outer": 2, "inner": 2}
+    settings = config(method, model=model, iterations=2, **loops)
+    with PretendedGpu() as gpu, contextlib.ExitStack() as stack:
+        whole = learning.Condensation(settings, ten_classes(), Machine(GPU), None, lambda *_: None)
+        stack.enter_context(counted(gpu, whole, "_step", "a pixel step"))
+        stack.enter_context(counted(gpu, learning, "train_on", "an inner step"))
+        whole.run()
+        found = {"a pixel step": Count.of(gpu.phases["a pixel step"])}
+        if loops:
+            inner = gpu.phases["an inner step"]
+            found["an inner step"] = Count.of(inner, inner.calls * loops["inner"])
+        return found
+
+
+def selection(method: str, memory_budget: int | None = None, balance: bool = True, **options: Any) -> dict[str, Count]:
+    """Return counts of a pick, and of what comes before the picks and after them for each of three classes.
+
+    What a pick costs is the difference of two selections, one of three times as many.
+    """
+    features, costs = problem(n=180).features, []
+    few, many = 5, 15
+    for picks in (few, many):
+        with PretendedGpu() as gpu, gpu.phase("selection") as phase:
+            select_coreset(
+                method,
+                embeddings=features.embeddings.to(GPU),
+                logits=features.logits.to(GPU),
+                labels=features.labels.to(GPU),
+                fraction=3 * picks / len(features),
+                balance=balance,
+                memory_budget=memory_budget,
+                **options,
+            )
+        costs.append(phase)
+    less, more = costs
+    picks = (many - few) * 3
+    pick = Count((more.launches - less.launches) / picks, (more.waits.total() - less.waits.total()) / picks)
+    around = Count((less.launches - 3 * few * pick.launches) / 3, (less.waits.total() - 3 * few * pick.waits) / 3)
+    return {"a pick": pick, "a class without its picks": around}
+
+
+def adversarial(model: str = "ConvNet") -> dict[str, Count]:
+    """Return counts of a step of DeepFool."""
+    data = ten_classes()
+    with PretendedGpu() as gpu:
+        torch.manual_seed(0)
+        network = nets.build(model, 1, CLASSES, 8).to(GPU)
+        batches = Batches(data.train, data.spec, torch.arange(20), 20, device=GPU)
+        with (
+            counted(gpu, deepfool, "_squared_perturbations", "beside"),
+            counted(gpu, deepfool, "_step_to_boundary", "a step"),
+        ):
+            deepfool.perturbations(network, batches)
+        step, beside = gpu.phases["a step"], gpu.phases["beside"]
+        together = Count(step.launches + beside.launches, step.waits.total() + beside.waits.total())
+        return {"a step": Count(together.launches / step.calls, together.waits / step.calls)}
+
+
+def ranks(model: str = "ResNet18") -> dict[str, Count]:
+    """Return counts of a training step in one of two ranks, as tests/gpu/rank.py prints them."""
+    from torchrun import torchrun
+
+    flags = "--dataset Digits --fraction 0.02 --selection Uniform --epochs 2 --batch 16 --workers 0 --counts"
+    done = torchrun("tests/gpu/rank.py", *flags.split(), "--model", model)
+    launches, waits = re.search(r"a step: (\S+) launches, (\S+) waits", done.stdout).groups()
+    return {"a step": Count(float(launches), float(waits))}
+
+
+EXACT = {"eps": 0.05}
+SCENES: dict[str, Any] = {
+    **{f"training {model}": lambda model=model: training(model) for model in ("MLP", "ConvNet", "ResNet18")},
+    "training MLP, images in main memory": lambda: training("MLP", "off"),
+    **{f"condensation {method}": lambda method=method: condensation(method) for method in ("LCMat", "DSA", "DC", "DM")},
+    "LCMat": lambda: selection("LCMat"),
+    "LCMat, weighted": lambda: selection("LCMat", weighted=True),
+    "LCMat, all classes in one": lambda: selection("LCMat", balance=False),
+    "LCMat, all classes in one, on demand": lambda: selection("LCMat", balance=False, memory_budget=1 << 17),
+    "Craig": lambda: selection("Craig"),
+    "GraphCut, cosine": lambda: selection("Submodular"),
+    "DeepFool": adversarial,
+}
+
+
+def main() -> None:
+    """Print all counts as a table."""
+    print("| work | | launches | waits |\n| --- | --- | ---: | ---: |")
+    chosen = sys.argv[1:] or SCENES
+    for name in chosen:
+        for what, count in SCENES[name]().items():
+            print(f"| {name} | {what} | {count.launches:.4g} | {count.waits:.3g} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
