@@ -39,19 +39,24 @@ def measured(work: Callable[[], Any]) -> Measured:
 
 
 class Elsewhere:
-    """Another process, with environment variables of its own."""
+    """Another process, with environment variables of its own from its first import on; None unsets one."""
 
-    def __init__(self, **environment: str) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        self.process = ProcessPoolExecutor(1, spawn, initializer=_set_environment, initargs=(environment,))
+    def __init__(self, **environment: str | None) -> None:
+        self.process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        inherited = dict(os.environ)
+        for name, value in environment.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        try:
+            self.process.submit(gc.collect).result()  # any work starts the process
+        finally:
+            os.environ.clear()
+            os.environ.update(inherited)
 
     def measured(self, work: Callable[[], Any]) -> Measured:
         """Call ``work`` once in that process and measure it."""
         return self.process.submit(measured, work).result()
-
-
-def _set_environment(variables: Mapping[str, str]) -> None:
-    os.environ.update(variables)
 
 
 def taking_turns(*work: Callable[[], Measured], repeats: int) -> list[Measured]:

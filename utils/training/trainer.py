@@ -32,6 +32,7 @@ from utils.device import (
 )
 from utils.errors import DivergedError, UserError
 from utils.seeding import derive_seed, seed_torch
+from utils.threads import small_training
 from utils.training.checkpoint import Checkpoint
 from utils.training.compilation import compilation, compiled
 from utils.training.evaluation import TEST_BATCH, evaluate, test_indices, with_batches_that_fit
@@ -159,7 +160,9 @@ class Training:
         self._resume()
         total = self.config.epochs * self.steps_per_epoch
         done = self.position.epoch * self.steps_per_epoch + self.position.step
+        spec, batch = self.spec, min(self.config.batch, len(self.training_set.indices))
         with (
+            small_training(self.network, (batch, spec.channels, spec.im_size, spec.im_size)),
             Progress(self.label, total, self.machine.execution.print_freq, done) as progress,
             profiled(self.profile, self.device, total - done) as self.profiler,
             compilation(self.config.compile),
