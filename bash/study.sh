@@ -5,7 +5,7 @@
 #   DATASET DATA_PATH MODEL WAYS FRACTIONS (fraction,fraction:epochs …) SEEDS NUM_EXP (seeds from each of
 #   SEEDS on) PROXY_EPOCHS PROXY_BATCH PROXY_LR BATCH LR EPS AUGMENTATION SAVE_PATH GPU JOBS
 # Finished runs are skipped, so that a study can be shared out over several days. Ends in the table, the differences
-# from Uniform seed by seed, and a plot. Further arguments go to main.py.
+# from Uniform seed by seed, and a plot of each. Further arguments go to main.py.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
@@ -43,5 +43,5 @@ done
 finish
 "$PYTHON" -m utils.report "$SAVE_PATH" --plot "$SAVE_PATH/accuracy.png"
 echo
-"$PYTHON" -m utils.report "$SAVE_PATH" --against Uniform
+"$PYTHON" -m utils.report "$SAVE_PATH" --against Uniform --plot "$SAVE_PATH/differences.png"
 exit "$FAILED"

@@ -6,20 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from utils.config import RunConfig
 from utils.errors import UserError
 from utils.records.groups import DRAWN, Statistic, settings_key, shared_options
 from utils.records.run_folder import FinishedRun
-from utils.records.tables import Column, Table, markdown
+from utils.records.tables import Column, Row, Table, markdown
 
 
 @dataclass(frozen=True)
 class PairedDifference:
     """One row of a table less the baseline: final accuracies in percent, over pairs of the same seed and repeat."""
 
-    config: RunConfig
-    fraction: float
-    settings: str
+    row: Row
     difference: Statistic
 
     @property
@@ -50,7 +47,7 @@ def paired_differences(table: Table, baseline: str) -> list[PairedDifference]:
         runs = [run for run in table.runs if settings_key(run.config, DRAWN) == own]
         differences = [_accuracy(run) - known[_pair(run)] for run in runs if _pair(run) in known]
         if differences:
-            rows.append(PairedDifference(row.config, row.fraction, row.settings, Statistic.of(differences)))
+            rows.append(PairedDifference(row, Statistic.of(differences)))
     if not rows:
         raise UserError(f"no run shares data, network, training, fraction and seed with one of {baseline}")
     return rows
@@ -59,16 +56,16 @@ def paired_differences(table: Table, baseline: str) -> list[PairedDifference]:
 def paired_table(rows: Sequence[PairedDifference], baseline: str) -> str:
     """Return the differences as a markdown table."""
     columns = [
-        Column("dataset", lambda row: row.config.data.title),
-        Column("model", lambda row: row.config.model),
-        Column("selection", lambda row: row.config.selection.method),
-        Column("settings", lambda row: row.settings),
-        Column("fraction", lambda row: f"{row.fraction:g}", number=True),
-        Column("pairs", lambda row: str(row.difference.count), number=True),
+        Column("dataset", lambda pairs: pairs.row.config.data.title),
+        Column("model", lambda pairs: pairs.row.config.model),
+        Column("selection", lambda pairs: pairs.row.config.selection.method),
+        Column("settings", lambda pairs: pairs.row.settings),
+        Column("fraction", lambda pairs: f"{pairs.row.fraction:g}", number=True),
+        Column("pairs", lambda pairs: str(pairs.difference.count), number=True),
         Column(f"final accuracy less {baseline}'s (%)", str, number=True),
     ]
     title = f"Final accuracy less that of {baseline} with the same seed: mean ± standard error"
-    return "\n\n".join([title, markdown(columns, rows), *shared_options([row.config for row in rows])])
+    return "\n\n".join([title, markdown(columns, rows), *shared_options([pairs.row.config for pairs in rows])])
 
 
 def _pair(run: FinishedRun) -> str:

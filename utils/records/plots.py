@@ -1,4 +1,4 @@
-"""Plots of finished runs: accuracy over fraction, and the cross-architecture matrix."""
+"""Plots of finished runs: accuracy and differences over fraction, and the cross-architecture matrix."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from utils.errors import UserError
 from utils.files import write_atomic
 from utils.records.cross_networks import Matrix, cross_matrices
 from utils.records.groups import Statistic, group
+from utils.records.paired_differences import PairedDifference
 from utils.records.run_folder import FinishedRun
 from utils.records.tables import Row, Table
 from utils.scenario import ScenarioConfig
@@ -28,6 +29,7 @@ _LINES = ("-", "--", ":")
 _PANEL = (4.8, 3.6)  # inches
 _PANELS_ABREAST = 3
 _INSIDE_LEGEND = 5  # entries
+_LEGEND = (0.6, 0.085)  # inches, and inches a letter
 
 
 def plot(table: Table, path: Path) -> None:
@@ -41,21 +43,35 @@ def plot(table: Table, path: Path) -> None:
     """
     panels = _panels(table.rows)
     labels = sorted({row.label for row in table.rows}, key=lambda label: (label == "Full", label.casefold()))
-    columns = min(len(panels), _PANELS_ABREAST)
-    lines = math.ceil(len(panels) / columns)
-    outside = len(labels) > _INSIDE_LEGEND or len(panels) > 1
-    figure = new_figure(_PANEL[0] * columns + (2 if outside else 0), _PANEL[1] * lines)
-    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
-    for axis, rows in zip(axes, panels, strict=False):
+    figure, axes = _figure_of_panels(len(panels), labels)
+    for axis, rows in zip(axes, panels, strict=True):
         _draw_panel(axis, rows, labels)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
-    handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    texts = [label.replace("$", r"\$") for label in labels]  # a name is no formula
-    if outside:
-        figure.legend([handles[label] for label in labels], texts, loc="outside right upper", frameon=False)
-    else:
-        axes[0].legend([handles[label] for label in labels], texts, frameon=False)
+    _draw_legend(figure, labels)
+    save_figure(figure, path)
+
+
+def difference_plot(differences: Sequence[PairedDifference], baseline: str, path: Path) -> None:
+    """Draw the mean differences from ``baseline`` over the fraction, with their standard errors, as a PNG.
+
+    One panel for each pair of data set and network, one line for each method.
+
+    Raises:
+        UserError: ``path`` does not end in .png or cannot be written.
+    """
+    panels = list(group(differences, lambda pairs: (pairs.row.config.data.title, pairs.row.config.model)))
+    labels = sorted({pairs.row.label for pairs in differences}, key=str.casefold)
+    figure, axes = _figure_of_panels(len(panels), labels)
+    for axis, panel in zip(axes, panels, strict=True):
+        for line in group(panel, lambda pairs: pairs.row.label):
+            points = sorted(line, key=lambda pairs: pairs.row.fraction)
+            places = [pairs.row.fraction for pairs in points]
+            means, errors = zip(*((pairs.difference.mean, pairs.standard_error or 0) for pairs in points), strict=True)
+            _draw_line(axis, labels, line[0].row.label, places, means, errors)
+        axis.axhline(0, color="#666666", linestyle="--", linewidth=1.2)
+        _name_fractions(axis, [pairs.row for pairs in panel])
+        axis.set_ylabel(f"final accuracy less {baseline}'s (%)\nmean ± standard error")
+        _tidy(axis)
+    _draw_legend(figure, labels)
     save_figure(figure, path)
 
 
@@ -75,11 +91,41 @@ def cross_plot(runs: Sequence[FinishedRun], path: Path) -> None:
     save_figure(figure, path)
 
 
+def _figure_of_panels(panels: int, labels: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """Return a figure with room for so many panels and a legend beside them, and the panels."""
+    columns = min(panels, _PANELS_ABREAST)
+    lines = math.ceil(panels / columns)
+    legend = _LEGEND[0] + _LEGEND[1] * max(map(len, labels)) if _outside(labels, panels) else 0
+    figure = new_figure(_PANEL[0] * columns + legend, _PANEL[1] * lines)
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis in axes[panels:]:
+        figure.delaxes(axis)
+    return figure, axes[:panels]
+
+
+def _outside(labels: Sequence[str], panels: int) -> bool:
+    return len(labels) > _INSIDE_LEGEND or panels > 1
+
+
+def _draw_legend(figure: Figure, labels: Sequence[str]) -> None:
+    axes = figure.axes
+    handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    texts = [label.replace("$", r"\$") for label in labels]  # a name is no formula
+    if _outside(labels, len(axes)):
+        figure.legend([handles[label] for label in labels], texts, loc="outside right upper", frameon=False)
+    else:
+        axes[0].legend([handles[label] for label in labels], texts, frameon=False)
+
+
 def _draw_panel(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
     if rows[0].config.scenario is None:
         _draw_fractions(axis, rows, labels)
     else:
         _draw_classes(axis, rows, labels)
+    _tidy(axis)
+
+
+def _tidy(axis: Axes) -> None:
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -90,31 +136,46 @@ def _draw_fractions(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> N
             _draw_level(axis, line[0], line[0].label)
             continue
         points = sorted(line, key=lambda row: row.fraction)
-        _draw_line(axis, labels, line[0].label, [row.fraction for row in points], [row.final for row in points])
+        _draw_accuracies(axis, labels, line[0].label, [row.fraction for row in points], [row.final for row in points])
+    _name_fractions(axis, rows)
+    axis.set_ylabel("final test accuracy (%)")
+
+
+def _name_fractions(axis: Axes, rows: Sequence[Row]) -> None:
     _label_fractions(axis, sorted({row.fraction for row in rows if row.config.selection.method != "Full"}))
     axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}", fontsize=11)
     axis.set_xlabel("fraction of the training images")
-    axis.set_ylabel("final test accuracy (%)")
 
 
 def _draw_classes(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> None:
     for row in rows:
         measures = [summary.continual for summary in row.summaries if summary.continual is not None]
         after_each = zip(*(measure.accuracies for measure in measures), strict=True)
-        _draw_line(axis, labels, row.label, measures[0].classes_seen, [Statistic.of(each) for each in after_each])
+        _draw_accuracies(axis, labels, row.label, measures[0].classes_seen, [Statistic.of(each) for each in after_each])
     axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}\n{rows[0].scenario}", fontsize=11)
     axis.set_xlabel("classes seen")
     axis.set_ylabel("test accuracy on them (%)")
 
 
-def _draw_line(
+def _draw_accuracies(
     axis: Axes, labels: Sequence[str], label: str, places: Sequence[float], values: Sequence[Statistic]
+) -> None:
+    _draw_line(axis, labels, label, places, [value.mean for value in values], [value.std or 0 for value in values])
+
+
+def _draw_line(
+    axis: Axes,
+    labels: Sequence[str],
+    label: str,
+    places: Sequence[float],
+    means: Sequence[float],
+    spreads: Sequence[float],
 ) -> None:
     index = labels.index(label)
     axis.errorbar(
         places,
-        [value.mean for value in values],
-        yerr=[value.std or 0 for value in values],
+        means,
+        yerr=spreads,
         label=label,
         color=COLOURS[index % len(COLOURS)],
         marker=MARKERS[index % len(MARKERS)],

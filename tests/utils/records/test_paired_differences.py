@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from made_up_runs import finish_run, made_up_config
+from matplotlib.figure import Figure
+from PIL import Image
 
 from utils.config import TrainingConfig
 from utils.errors import UserError
+from utils.records import plots
 from utils.records.paired_differences import paired_differences
 from utils.records.report import main
 from utils.records.tables import load_table
@@ -40,7 +43,7 @@ def test_only_runs_of_the_same_training_and_fraction_are_pairs(tmp_path: Path) -
     record(tmp_path, "LCMat", {0: 55.0}, fraction=0.2)
     record(tmp_path, "LCMat", {0: 99.0}, fraction=0.1, training=TrainingConfig(epochs=2, batch=7))
     [only] = paired_differences(load_table([tmp_path]), "Uniform")
-    assert (only.fraction, only.difference.mean) == (0.2, 45.0)
+    assert (only.row.fraction, only.difference.mean) == (0.2, 45.0)
 
 
 def test_nothing_to_compare_is_said_in_one_line(tmp_path: Path) -> None:
@@ -50,3 +53,30 @@ def test_nothing_to_compare_is_said_in_one_line(tmp_path: Path) -> None:
     record(tmp_path, "Uniform", {1: 50.0})
     with pytest.raises(UserError, match="no run shares"):
         paired_differences(load_table([tmp_path]), "Uniform")
+
+
+def test_they_are_drawn_one_line_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fraction in (0.1, 0.2):
+        record(tmp_path, "Uniform", {0: 50.0, 1: 60.0}, fraction=fraction)
+        record(tmp_path, "LCMat", {0: 54.0, 1: 62.0}, fraction=fraction)
+        record(tmp_path, "Craig", {0: 49.0}, fraction=fraction)
+    drawn: list[Figure] = []
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: drawn.append(figure))
+    main([str(tmp_path), "--against", "Uniform", "--plot", str(tmp_path / "plot.png")])
+    [axis] = drawn[0].axes
+    lines = {container.get_label(): container.lines[0] for container in axis.containers}
+    assert list(lines["LCMat"].get_xdata()) == [0.1, 0.2]
+    assert list(lines["LCMat"].get_ydata()) == [3.0, 3.0]
+    assert list(lines["Craig"].get_ydata()) == [-1.0, -1.0]
+    assert "standard error" in axis.get_ylabel()
+
+
+def test_a_legend_of_long_names_takes_nothing_from_the_panel(tmp_path: Path) -> None:
+    for method in ("LCMat", "Craig", "Herding", "Uniform", "GradMatch", "AdaCore"):
+        record(tmp_path, method, {0: 50.0})
+    record(tmp_path, "LCMat", {0: 50.0}, options={"eps": 0.25})
+    main([str(tmp_path), "--plot", str(tmp_path / "plot.png")])
+    wide = Image.open(tmp_path / "plot.png").width
+    longest = max(len(row.label) for row in load_table([tmp_path]).rows)
+    assert longest > len("GradMatch")
+    assert wide > 150 * (4.8 + 0.08 * longest)
