@@ -76,7 +76,8 @@ def test_a_legend_of_long_names_takes_nothing_from_the_panel(tmp_path: Path) -> 
         record(tmp_path, method, {0: 50.0})
     record(tmp_path, "LCMat", {0: 50.0}, options={"eps": 0.25})
     main([str(tmp_path), "--plot", str(tmp_path / "plot.png")])
-    wide = Image.open(tmp_path / "plot.png").width
+    with Image.open(tmp_path / "plot.png") as image:
+        wide = image.width
     longest = max(len(row.label) for row in load_table([tmp_path]).rows)
     assert longest > len("GradMatch")
     assert wide > 150 * (4.8 + 0.08 * longest)
