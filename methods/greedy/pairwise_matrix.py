@@ -24,7 +24,8 @@ class PairwiseMatrix:
         memory_budget: bytes it may take beyond its inputs; None: half of what is free on its device.
 
     Attributes:
-        held: the matrix [n, n] where the budget allows, else None.
+        n: the number of rows, which are as many as ``columns``.
+        held: the matrix [n, columns] where the budget allows, else None.
         sums: of each row, float64 [n], before any rounding to ``dtype``.
         maximum: the largest value.
         rows_at_once: how many rows may be asked for at once.
@@ -36,48 +37,66 @@ class PairwiseMatrix:
     """
 
     def __init__(self, distance: Distance, memory_budget: int | None = None) -> None:
-        self.distance = distance
-        self.n, self.device, self.dtype = distance.n, distance.device, distance.dtype
+        self.distance, self.device, self.dtype = distance, distance.device, distance.dtype
+        self.n, self.columns = self._shape()
         left = max(0, allowance(memory_budget, self.device) - distance.nbytes)
-        roomy = roomy_bytes(self.n, self.dtype) <= left
-        row_bytes = max(self.n * self.dtype.itemsize, 1)
-        band_row_bytes = row_bytes + _WORKING_COPIES * 8 * self.n
+        roomy = self.n == self.columns and roomy_bytes(self.n, self.dtype) <= left
+        row_bytes = max(self.columns * self.dtype.itemsize, 1)
+        band_row_bytes = row_bytes + _WORKING_COPIES * 8 * self.columns
         self.held: Tensor | None = None
-        if held_bytes(self.n, self.dtype) <= left:
-            self.held = empty(self.n, self.n, dtype=self.dtype, device=self.device)
+        if held_bytes(self.n, self.dtype, self.columns) <= left:
+            self.held = empty(self.n, self.columns, dtype=self.dtype, device=self.device)
             spare, self.room = left - self.held.nbytes - roomy * condensed_bytes(self.n, self.dtype), 0
         else:
             spare, self.room = left // 8, left // 4 * 3
         band = _CPU_BAND if self.device.type == "cpu" else _BAND
         self.rows_at_once = min(self.n, band, max(_LEAST_BAND, spare // band_row_bytes))
         self.batch = 16 if self.held is None else 4
-        self.scratch = Scratch(self.rows_at_once * self.n, self.device)
-        self.buffer = empty(self.rows_at_once, self.n, dtype=self.dtype, device=self.device)
+        self.scratch = Scratch(self.rows_at_once * self.columns, self.device)
+        self.buffer = empty(self.rows_at_once, self.columns, dtype=self.dtype, device=self.device)
         self.sums, self.maximum = self._survey(roomy)
+        refuse_overflow(self.sums)
+        refuse_overflow(torch.tensor(self.maximum, dtype=self.dtype))
 
     def rows(self, indices: Tensor) -> Tensor:
-        """Return the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, n]; the next call reuses the memory."""
+        """Return the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, columns]; the next use their memory."""
         found = self.buffer[: len(indices)]
         if self.held is not None:
             return torch.index_select(self.held, 0, indices, out=found)
-        return found.copy_(self.distance.block(indices, slice(0, self.n), self.scratch))
+        return found.copy_(self._computed(indices))
 
     def row(self, i: int) -> Tensor:
-        """Return one row, [n], in memory of its own."""
+        """Return one row, [columns], in memory of its own."""
         return self.rows(torch.tensor([i], device=self.device))[0].clone()
 
     def sums_of(self, rows: Tensor) -> Tensor:
-        """Return the sum of each of ``rows`` [m, n], m ≤ ``rows_at_once``, float64 [m]."""
+        """Return the sum of each of ``rows`` [m, columns], m ≤ ``rows_at_once``, float64 [m]."""
         if self.device.type == "cpu" and rows.dtype != torch.float64:
             rows = self.scratch.pair(*rows.shape)[0].copy_(rows)  # faster than widening within the sum
         return rows.sum(dim=1, dtype=torch.float64)
 
     def sums_of_minima(self, limits: Tensor) -> Tensor:
-        """Return Σ_i min(limit_i, D_ij) for every j, float64 [n], computing each pair once; ``limits`` is [n]."""
-        if self.held is not None:
-            bands = self.held.split(self.rows_at_once)
-            minima = (torch.minimum(band, limits, out=self.buffer[: len(band)]) for band in bands)
-            return torch.cat([self.sums_of(each) for each in minima])
+        """Return Σ_i min(limit_i, D_ij) of every row j, float64 [n], from each pair once; ``limits`` is [columns]."""
+        if self.held is None:
+            return self._computed_sums_of_minima(limits)
+        bands = self.held.split(self.rows_at_once)
+        minima = (torch.minimum(band, limits, out=self.buffer[: len(band)]) for band in bands)
+        return torch.cat([self.sums_of(each) for each in minima])
+
+    def offset(self) -> float:
+        """Return c of the similarities c − D: the distance's own offset, or its maximum."""
+        return self.maximum if self.distance.offset is None else self.distance.offset
+
+    def _shape(self) -> tuple[int, int]:
+        """Return the number of rows and of columns."""
+        return self.distance.n, self.distance.n
+
+    def _computed(self, rows: Tensor) -> Tensor:
+        """Return the rows at the given indices, float64 [m, columns], in ``scratch``."""
+        return self.distance.block(rows, slice(0, self.columns), self.scratch)
+
+    def _computed_sums_of_minima(self, limits: Tensor) -> Tensor:
+        """Return what ``sums_of_minima`` does, where nothing is held."""
         sums, limits = torch.zeros_like(self.sums), limits.double()
         for rows, band in self.distance.triangle(self.rows_at_once, self.scratch):
             rounded = self.buffer.view(-1)[: band.numel()].view(band.shape)  # [r, n − rows.start]
@@ -86,10 +105,6 @@ class PairwiseMatrix:
             sums[rows.stop :] += torch.minimum(band, limits[rows, None], out=least)[:, len(band) :].sum(dim=0)
             sums[rows] += torch.minimum(band, limits[rows.start :], out=least).sum(dim=1)
         return sums
-
-    def offset(self) -> float:
-        """Return c of the similarities c − D: the distance's own offset, or its maximum."""
-        return self.maximum if self.distance.offset is None else self.distance.offset
 
     def _survey(self, roomy: bool) -> tuple[Tensor, float]:
         """Return the sums of the rows and the maximum, computing each pair once; fill ``held`` if there is one."""
@@ -103,9 +118,42 @@ class PairwiseMatrix:
             if self.held is not None:
                 self.held[rows, rows.start :] = band
                 self.held[rows.stop :, rows] = self.held[rows, rows.stop :].T
-        refuse_overflow(sums)
-        refuse_overflow(maximum.to(self.dtype))
         return sums, float(maximum)
+
+
+class CandidateRows(PairwiseMatrix):
+    """The distances between candidates and the samples that they are to stand for.
+
+    Args:
+        distance: between g samples, and after them the candidates.
+        ground: g; row j is of sample g + j, and the columns are the first g.
+        memory_budget: as of a ``PairwiseMatrix``.
+    """
+
+    def __init__(self, distance: Distance, ground: int, memory_budget: int | None = None) -> None:
+        self.ground = ground
+        super().__init__(distance, memory_budget)
+
+    def _shape(self) -> tuple[int, int]:
+        return self.distance.n - self.ground, self.ground
+
+    def _computed(self, rows: Tensor) -> Tensor:
+        return super()._computed(rows + self.ground)
+
+    def _computed_sums_of_minima(self, limits: Tensor) -> Tensor:
+        parts = torch.arange(self.n, device=self.device).split(self.rows_at_once)
+        minima = (torch.minimum(rows, limits, out=rows) for rows in map(self.rows, parts))
+        return torch.cat([self.sums_of(each) for each in minima])
+
+    def _survey(self, roomy: bool) -> tuple[Tensor, float]:
+        sums, maximum = [], 0.0
+        for rows in torch.arange(self.n, device=self.device).split(self.rows_at_once):
+            block = self._computed(rows)
+            sums.append(block.sum(dim=1))
+            maximum = max(maximum, float(block.max()))
+            if self.held is not None:
+                self.held[rows] = block.to(self.dtype)
+        return torch.cat(sums), maximum
 
 
 def allowance(memory_budget: int | None, device: torch.device) -> int:
@@ -113,9 +161,10 @@ def allowance(memory_budget: int | None, device: torch.device) -> int:
     return int(_DEFAULT_SHARE * free_memory(device) if memory_budget is None else memory_budget)
 
 
-def held_bytes(n: int, dtype: torch.dtype) -> int:
-    """Return the bytes to hold an n × n matrix, beside the factors: the matrix, and a band of rows being computed."""
-    return n * n * dtype.itemsize + min(n, _HELD_BAND) * n * (dtype.itemsize + 8 * _WORKING_COPIES)
+def held_bytes(n: int, dtype: torch.dtype, columns: int | None = None) -> int:
+    """Return the bytes to hold a matrix, n × n without ``columns``: itself, and a band of rows being computed."""
+    columns = n if columns is None else columns
+    return n * columns * dtype.itemsize + min(n, _HELD_BAND) * columns * (dtype.itemsize + 8 * _WORKING_COPIES)
 
 
 def roomy_bytes(n: int, dtype: torch.dtype) -> int:

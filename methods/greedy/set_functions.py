@@ -63,8 +63,8 @@ class FacilityLocation(SetFunction):
     def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
         super().__init__(matrix, offset)
         self.tolerance = matrix.distance.rounding
-        self.nearest: Tensor | None = None  # [n]
-        self.total = self.n * self.offset  # Σ_i nearest_i
+        self.nearest: Tensor | None = None  # [columns]
+        self.total = matrix.columns * self.offset  # Σ_i nearest_i
         self.cache = RowCache(matrix) if matrix.held is None else None
 
     def gains(self, candidates: Tensor) -> Tensor:

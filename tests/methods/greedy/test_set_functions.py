@@ -13,7 +13,7 @@ from method_problems import problem
 from methods.greedy.class_batches import batched_facility_location
 from methods.greedy.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy.optimizers import GREEDIES, lazy_greedy, naive_greedy
-from methods.greedy.pairwise_matrix import PairwiseMatrix
+from methods.greedy.pairwise_matrix import CandidateRows, PairwiseMatrix
 from methods.greedy.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
 
 CPU = torch.device("cpu")
@@ -163,3 +163,21 @@ def test_candidates_that_gain_nothing_are_taken_in_order_without_asking_for_ever
     assert function.asked < 300 * (distinct + 4)
     if greedy == "LazyGreedy":
         assert picks == naive_greedy(FacilityLocation(PairwiseMatrix(distance)), 100).indices.tolist()
+
+
+@pytest.mark.parametrize("memory_budget", [None, 0, 4000], ids=["held", "on demand", "pairs kept"])
+@pytest.mark.parametrize("greedy", ["NaiveGreedy", "LazyGreedy"])
+def test_facility_location_of_candidates_for_other_samples(memory_budget, greedy):
+    """Picks among the last 9 of 24 samples stand for the first 15."""
+    distance = distance_of("worst", 24)
+    rows = CandidateRows(distance, 15, None if memory_budget is None else distance.nbytes + memory_budget)
+    assert (rows.held is None) == (memory_budget is not None)
+    away = distance.exact(slice(15, 24), slice(0, 15)).numpy()
+    nearest, picks = np.full(15, away.max()), []
+    for _ in range(5):
+        gains = np.maximum(0, nearest - away).sum(axis=1)
+        picks.append(int(np.flatnonzero(gains >= gains.max() - 1e-9)[0]))
+        nearest = np.minimum(nearest, away[picks[-1]])
+    found = GREEDIES[greedy](FacilityLocation(rows), 5, 0)
+    assert found.indices.tolist() == picks
+    assert found.gains.sum() == pytest.approx(15 * away.max() - nearest.sum())
