@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.rows import Rows
 
 
 def as_features(embeddings: Any, logits: Any, labels: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,16 +25,36 @@ def as_features(embeddings: Any, logits: Any, labels: Any) -> tuple[Tensor, Tens
     z = _matrix("embeddings", embeddings)
     f = _matrix("logits", logits).to(z.device)
     y = as_labels(labels).to(z.device)
+    _check_together(z, f, y)
+    _refuse_probabilities([f])
+    return z, f, y
+
+
+def as_stored_features(embeddings: Any, logits: Any, labels: Any) -> tuple[Rows, Rows, Tensor]:
+    """Return the same of matrices that are not held, Rows or memory-mapped arrays, checked some rows at a time."""
+    z, f = (each if isinstance(each, Rows) else Rows([_array(each)]) for each in (embeddings, logits))
+    y = as_labels(labels)
+    _check_together(z, f, y)
+    for name, rows in (("embeddings", z), ("logits", f)):
+        start = 0
+        for block in rows.blocks():
+            _check_finite(name, block, start)
+            start += len(block)
+    _refuse_probabilities(f.blocks())
+    return z, f, y
+
+
+def are_stored(*values: Any) -> bool:
+    """Return whether one of ``values`` is a matrix that is not held."""
+    return any(isinstance(each, (Rows, np.memmap)) for each in values)
+
+
+def _check_together(z: Tensor | Rows, f: Tensor | Rows, y: Tensor) -> None:
+    """Raise UserError unless embeddings, logits and labels are of the same samples."""
     if not len(z) == len(f) == len(y):
         raise UserError(f"embeddings, logits and labels differ in length: {len(z)}, {len(f)} and {len(y)} samples")
     if len(y) and int(y.max()) >= f.shape[1]:
         raise UserError(f"label {int(y.max())} has no logit: there are {f.shape[1]} classes, from 0")
-    if _are_probabilities(f):
-        raise UserError(
-            "logits are what enters the softmax, and these are probabilities (no value is negative, and each row "
-            "adds up to 1): give the network's outputs before its softmax, or the logarithms of the probabilities"
-        )
-    return z, f, y
 
 
 def as_labels(labels: Any) -> Tensor:
@@ -62,6 +84,15 @@ def as_scores(scores: Any, n: int) -> Tensor:
     return values
 
 
+def _refuse_probabilities(blocks: Iterable[Tensor]) -> None:
+    """Raise UserError where all rows of the logits are distributions."""
+    if all(_are_probabilities(block) for block in blocks):
+        raise UserError(
+            "logits are what enters the softmax, and these are probabilities (no value is negative, and each row "
+            "adds up to 1): give the network's outputs before its softmax, or the logarithms of the probabilities"
+        )
+
+
 def _are_probabilities(logits: Tensor) -> bool:
     """Return whether every row is a distribution, as rows of logits are by chance at most one at a time."""
     n, classes = logits.shape
@@ -75,11 +106,20 @@ def _matrix(name: str, values: Any) -> Tensor:
     if matrix.ndim != 2 or not matrix.is_floating_point():
         raise UserError(f"{name} are a matrix of floating-point numbers, not {matrix.dtype} {list(matrix.shape)}")
     matrix = matrix.detach().to(torch.float64 if matrix.dtype == torch.float64 else torch.float32)
+    _check_finite(name, matrix)
+    return matrix
+
+
+def _check_finite(name: str, matrix: Tensor, start: int = 0) -> None:
+    """Raise UserError where a value is not finite; the first row is that of sample ``start``."""
     if matrix.numel() and not all(bool(end.isfinite()) for end in matrix.aminmax()):
         low, high = matrix.aminmax(dim=1)
         bad = (~(low.isfinite() & high.isfinite())).nonzero()
-        raise UserError(f"{name} hold NaN or infinite values, the first in sample {int(bad[0])}")
-    return matrix
+        raise UserError(f"{name} hold NaN or infinite values, the first in sample {start + int(bad[0])}")
+
+
+def _array(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asanyarray(values)
 
 
 def _tensor(name: str, values: Any) -> Tensor:
