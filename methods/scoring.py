@@ -8,11 +8,11 @@ coreset's loss should match.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from methods.features import Features
+from methods.features import AnyFeatures
 from nets.last_layer import residuals
 from utils.errors import UserError
 from utils.flags import number
@@ -33,7 +33,7 @@ def read_temperature(text: str) -> float | str:
     return "auto" if text.casefold() == "auto" else number("(0, inf)")(text)
 
 
-def at_temperature(features: Features, temperature: float) -> Features:
+def at_temperature(features: AnyFeatures, temperature: float) -> AnyFeatures:
     """Return the features at a last layer divided by ``temperature``.
 
     Raises:
@@ -43,21 +43,21 @@ def at_temperature(features: Features, temperature: float) -> Features:
         raise UserError(f"temperature is a finite number above 0, or auto, not {temperature!r}")
     if temperature == 1:
         return features
-    logits = features.logits / temperature
-    if not bool(logits.isfinite().all()):
+    if temperature < 1 and not all(bool((f / temperature).isfinite().all()) for f in features.logit_blocks()):
         raise UserError(f"temperature {temperature:g} is too small: the logits overflow")
-    return replace(features, logits=logits)
+    return features.at_temperature(temperature)
 
 
-def auto_temperature(features: Features) -> float:
+def auto_temperature(features: AnyFeatures) -> float:
     """Return the least T ≥ 1, to three digits, at which 95 of 100 samples have ‖p − y‖₂ ≥ ½.
 
     At T = ∞ every sample has √(1 − 1/C) ≥ 0.7, so there is such a T wherever there are two classes. Of many samples
     10,000, evenly spaced, are looked at.
     """
     step = -(-len(features) // _SAMPLES) if len(features) else 1
-    logits, labels = features.logits[::step], features.labels[::step]
-    if features.logits.shape[1] < 2 or _unsure(logits, labels):
+    some = features.subset(torch.arange(0, len(features), step, device=features.labels.device)).read()
+    logits, labels = some.logits, some.labels
+    if logits.shape[1] < 2 or _unsure(logits, labels):
         return 1.0
     low, high = 0.0, math.log(_HOTTEST)
     for _ in range(_STEPS):

@@ -98,6 +98,20 @@ class Gradients:
 def hessian_coordinates(embeddings: Tensor, logits: Tensor, num_dims: int) -> Tensor:
     """Return the Hessian diagonals h_i at the ``num_dims`` coordinates of largest variance, float64 [n, K].
 
+    Shapes and errors as in ``largest_coordinates``.
+    """
+    factors = _hessian_factors(embeddings, logits)
+    return _at(*factors, _of_largest_variance(*factors, num_dims))
+
+
+def hessian_at(embeddings: Tensor, logits: Tensor, coordinates: Tensor) -> Tensor:
+    """Return the Hessian diagonals h_i at ``coordinates`` (int64 [K]), float64 [n, K]."""
+    return _at(*_hessian_factors(embeddings, logits), coordinates)
+
+
+def largest_coordinates(embeddings: Tensor, logits: Tensor, num_dims: int) -> Tensor:
+    """Return the ``num_dims`` coordinates of the Hessian diagonal of largest variance, int64 [K].
+
     Variances equal to rounding go to the lowest coordinate, counting classes first: (c, k) is c·(d + 1) + k.
 
     Args:
@@ -108,13 +122,23 @@ def hessian_coordinates(embeddings: Tensor, logits: Tensor, num_dims: int) -> Te
     Raises:
         UserError: the embeddings are so large that the variances overflow.
     """
+    return _of_largest_variance(*_hessian_factors(embeddings, logits), num_dims)
+
+
+def _hessian_factors(embeddings: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return s = p(1 − p), [n, C], and ẑ, [n, d + 1], both float64, of which h = s ⊗ ẑ²."""
     p = probabilities(logits)
-    s = p * complements(p)  # [n, C]
-    v = augment(embeddings)  # [n, d + 1]
-    count = min(num_dims, s.shape[1] * v.shape[1])
-    coordinates = _largest(_largest_variances(s, v, count).flatten(), count)  # [K]
+    return p * complements(p), augment(embeddings)
+
+
+def _at(s: Tensor, v: Tensor, coordinates: Tensor) -> Tensor:
     rows, columns = coordinates // v.shape[1], coordinates % v.shape[1]
     return s[:, rows] * v[:, columns].square()  # [n, K]
+
+
+def _of_largest_variance(s: Tensor, v: Tensor, num_dims: int) -> Tensor:
+    count = min(num_dims, s.shape[1] * v.shape[1])
+    return _largest(_largest_variances(s, v, count).flatten(), count)  # [K]
 
 
 def product_variance(s: Tensor, w: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from methods.features import Features
 from methods.greedy.close_pairs import CANCELLATION, settle
 from methods.greedy.manhattan import add_manhattan
-from nets.last_layer import augment, hessian_coordinates, probabilities, refuse_overflow, residuals
+from nets.last_layer import augment, hessian_at, hessian_coordinates, probabilities, refuse_overflow, residuals
 from utils.tensor_memory import Scratch
 
 _LANES = 8  # values that a processor takes at once; other numbers of coordinates are slow
@@ -112,14 +112,16 @@ class GradientDistance(OuterDistance):
 class CurvatureDistance(GradientDistance):
     """D_ij = ‖g_i − g_j‖₂ + eps · Σ_{k∈K} |h_ik − h_jk| (LCMat-S, Shin et al. 2023).
 
-    K holds the ``num_dims`` coordinates of the Hessian diagonal with the largest variance over these samples.
+    K holds the ``num_dims`` coordinates of the Hessian diagonal with the largest variance over these samples, unless
+    the features say which.
     """
 
     def __init__(self, features: Features, eps: float, num_dims: int) -> None:
         super().__init__(features)
-        h = eps * hessian_coordinates(features.embeddings, features.logits, num_dims)  # [n, K]
+        z, f, coordinates = features.embeddings, features.logits, features.coordinates
+        h = eps * (hessian_coordinates(z, f, num_dims) if coordinates is None else hessian_at(z, f, coordinates))
         self.rounding += _ROUNDING / 100 * float(h.sum())  # no cancellation in these
-        h = h.to(self.dtype)
+        h = h.to(self.dtype)  # [n, K]
         refuse_overflow(h)
         self.weighted_curvature = torch.nn.functional.pad(h, (0, -h.shape[1] % _LANES))  # [n, K or a few more]
 
