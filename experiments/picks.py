@@ -115,7 +115,7 @@ def _features(config: RunConfig, machine: Machine, known: dict[str, Features]) -
     selection = config.selection
     key = str((selection.model, selection.proxy, selection.scoring, selection.temperature))
     if key not in known:
-        known[key] = Selection(config, [config.size], machine).pool_features()
+        known[key] = Selection(config, [config.size], machine).pool_features().read()
     return known[key]
 
 

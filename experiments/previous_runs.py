@@ -54,6 +54,7 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
         "scoring": selection.scoring == settings.selection.scoring,
         "temperature": selection.temperature == settings.selection.temperature,
         "prune": selection.prune == settings.selection.prune,
+        "partitions": selection.partitions == settings.selection.partitions,
         "score": selection.score == settings.selection.score,
         "scores": selection.scores == settings.selection.scores,
         "model": selection.model in (None, selector),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from torch import Tensor
 
 from methods.base import Method, Need, SelectionInputs
-from methods.features import Features
+from methods.features import AnyFeatures, Features
 from methods.grand import mean_gradient_norms
 from methods.score_method import ScoreMethod, TraceMethod
 from utils.arrays import as_scores
@@ -18,7 +18,7 @@ def gather(
     method: Method,
     labels: Tensor,
     *,
-    features: Callable[[], Features],
+    features: Callable[[], AnyFeatures],
     scores: Callable[[ScoreMethod], Tensor],
     difficulty: Callable[[], Tensor] | None = None,
     pretrained: Callable[[], Tensor] | None = None,

@@ -23,7 +23,7 @@ from methods.d2 import D2
 from methods.deepfool import DeepFool
 from methods.dynunc import DynUnc
 from methods.el2n import EL2N
-from methods.features import Features
+from methods.features import Features, check_alike, features_of
 from methods.forgetting import Forgetting
 from methods.full import Full
 from methods.glister import Glister
@@ -40,6 +40,7 @@ from methods.prune import Prune
 from methods.score_method import ScoreMethod
 from methods.scoring import at_temperature, auto_temperature
 from methods.select import select
+from methods.split import Split
 from methods.submodular import Submodular
 from methods.torch_defaults import usual_defaults
 from methods.uncertainty import Uncertainty
@@ -127,6 +128,7 @@ def select_coreset(
     validation: tuple[Any, Any, Any] | None = None,
     scores: Any = None,
     prune: str | None = None,
+    partitions: int | str = 1,
     temperature: float | str = 1.0,
     **options: Any,
 ) -> Coreset:
@@ -136,7 +138,8 @@ def select_coreset(
         method: a name of ``METHODS``, in any case.
         labels: integers [n], tensor or array.
         embeddings: floating [n, d], the input of the network's last linear layer. The computation runs in their
-            dtype (half precision in float32) and on their device.
+            dtype (half precision in float32) and on their device. A memory-mapped array (np.load with mmap_mode="r") is
+            never read whole: classes are one at a time, and parts too (``partitions``).
         logits: floating [n, C].
         fraction: the part to keep, in (0, 1], round(fraction · n) samples.
         budget: instead of it, how many to keep in all.
@@ -150,6 +153,10 @@ def select_coreset(
         scores: floating [n], for methods that rank by what only a training can tell: those of Forgetting, AUM, GraNd, …
             as they are defined. CCS, D2 and ``prune`` take any scores, higher for harder samples.
         prune: ``hardest:0.2`` or ``easiest:0.2``: leave that share out first, by ``scores``.
+        partitions: for facility location (LCMat, Craig, AdaCore, …) over more samples than can be compared in pairs:
+            into how many parts at random each class is split for a first round of picks; ``near:P`` splits into P
+            parts of samples near each other, ``auto`` into parts of about 5,000 of these, from 20,000 samples on.
+            ``coreset.partitioned`` says what that came to.
         temperature: divides the logits, or ``auto``, which main.py takes for LCMat: the point at which the loss is
             looked at (methods/scoring.py). A proxy that is sure of most samples misleads at 1.
         **options: the method's own, named like its flags: eps, num_dims, greedy, submodular, kernel, …
@@ -167,7 +174,8 @@ def select_coreset(
     inputs = _inputs(chosen, labels, embeddings, logits, validation, scores, temperature)
     pruned = None if prune is None else _prune(prune)
     budgets = budgets_for(inputs.labels, size, balance, prune=pruned)
-    return select(chosen, inputs, budgets, seed=seed, memory_budget=memory_budget, prune=pruned)
+    split = _partitions(chosen, partitions)
+    return select(chosen, inputs, budgets, seed=seed, memory_budget=memory_budget, prune=pruned, partitions=split)
 
 
 def _inputs(
@@ -180,15 +188,15 @@ def _inputs(
     temperature: float | str,
 ) -> SelectionInputs:
     """Return what the caller gave, validated, on the features' device; see ``select_coreset``."""
-    features = None if embeddings is None and logits is None else Features.of(embeddings, logits, labels)
+    features = None if embeddings is None and logits is None else features_of(embeddings, logits, labels)
     held_out = None if validation is None else Features.of(*validation)
     if features is not None and held_out is not None:
-        features.check_alike(held_out)
+        check_alike(features, held_out)
         held_out = held_out.to(features.labels.device)
     if features is not None:
         at = auto_temperature(features) if temperature == "auto" else _number("temperature", temperature)
         features = at_temperature(features, at)
-        held_out = None if held_out is None else at_temperature(held_out, at)
+        held_out = None if held_out is None else at_temperature(held_out, at).read()
     y = as_labels(labels) if features is None else features.labels
     ranked_by = None if scores is None else as_scores(scores, len(y)).to(y.device)
     difficulty = (
@@ -203,6 +211,20 @@ def _prune(text: Any) -> Prune:
         return Prune.read(str(text))
     except UserError as error:
         raise UserError(f"prune: {error}") from error
+
+
+def _partitions(method: Method, partitions: Any) -> Split:
+    """Return how classes are split. Raises UserError where that is no way to, or not for ``method``."""
+    try:
+        split = Split.read(str(partitions))
+    except UserError as error:
+        raise UserError(f"partitions {error}") from error
+    if split.parts not in (1, None) and not method.takes_partitions:
+        raise UserError(
+            f"{type(method).__name__} takes no partitions; facility location does: LCMat, Craig, AdaCore, and "
+            "Submodular with submodular='FacilityLocation'"
+        )
+    return split
 
 
 def _number(name: str, value: Any) -> float:

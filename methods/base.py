@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.features import Features
+from methods.features import AnyFeatures, Features
 from methods.greedy.class_threads import pick_in_threads
+from methods.split import UNSPLIT, Split
 from methods.tie_breaking import ranking
 from utils.data.coreset import Coreset
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 
 
@@ -48,7 +50,7 @@ class SelectionInputs:
 
     Attributes:
         labels: int64 [n].
-        features: of the n samples, or None where the method needs none.
+        features: of the n samples, held or not, or None where the method needs none.
         validation: of held-out samples (--val), or None.
         scores: float [n], computed from a training trace, repeats or pixels as the method defines them, or None.
         pretrained: floating [n, d], embeddings by an ImageNet network, or None.
@@ -56,7 +58,7 @@ class SelectionInputs:
     """
 
     labels: Tensor
-    features: Features | None = None
+    features: AnyFeatures | None = None
     validation: Features | None = None
     scores: Tensor | None = None
     pretrained: Tensor | None = None
@@ -88,11 +90,15 @@ class PickSettings:
         seed: of the method's random choices.
         device: where to compute.
         memory_budget: bytes the pick may take beyond its inputs; None: half of what is free.
+        partitions: how samples are split into parts that facility location picks from first (methods/partitions.py).
+        world: the ranks that share out these parts; all are to pick from the same inputs.
     """
 
     seed: int
     device: torch.device
     memory_budget: int | None = None
+    partitions: Split = UNSPLIT
+    world: World = SINGLE_PROCESS
 
     def with_seed(self, seed: int) -> PickSettings:
         """Return these settings with another seed."""
@@ -134,6 +140,11 @@ class Method(ABC):
         return None
 
     @property
+    def takes_partitions(self) -> bool:
+        """Return whether it can pick from parts, then from what these picked (methods/partitions.py)."""
+        return False
+
+    @property
     def nested(self) -> bool:
         """Return whether the first k picks of a larger selection are the selection of size k."""
         return True
@@ -170,10 +181,10 @@ class Method(ABC):
         return [self.pick_sizes(*each) for each in zip(classes, budgets, settings, strict=True)]
 
     def features_of(self, inputs: SelectionInputs) -> Features:
-        """Return the features, or raise a UserError that says what is missing."""
+        """Return the features in memory, or raise a UserError that says what is missing."""
         if inputs.features is None:
             raise UserError(f"{type(self).__name__} needs {self.need.value}; none were given")
-        return inputs.features
+        return inputs.features.read()
 
     def scores_of(self, inputs: SelectionInputs) -> Tensor:
         """Return the scores, or raise a UserError that says what is missing."""

@@ -42,6 +42,11 @@ class LCMat(CurvatureMethod):
         """Whether picks come in their order: the released code's come sorted."""
         return super().nested and not self.released
 
+    @property
+    def takes_partitions(self) -> bool:
+        """Return whether picks are greedy: the released code knows no parts."""
+        return super().takes_partitions and not self.released
+
     def distance(self, features: Features) -> Distance:
         """Return the distances between gradients and curvatures."""
         return CurvatureDistance(features, self.eps, self.num_dims)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from methods.base import Method, Need, PickSettings, SelectionInputs
 from methods.budgets import ALL
+from methods.partitions import at_once
 from methods.prune import Prune
+from methods.split import UNSPLIT, Split
 from utils.data.coreset import Coreset
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
@@ -27,6 +30,7 @@ def select(
     seed: int = 0,
     memory_budget: int | None = None,
     prune: Prune | None = None,
+    partitions: Split = UNSPLIT,
     world: World = SINGLE_PROCESS,
 ) -> Coreset:
     """Select as many samples of each class in ``inputs`` as ``budgets`` says, by ``method``.
@@ -38,12 +42,25 @@ def select(
         seed: of the method's random choices.
         memory_budget: bytes to take beyond the inputs; None: half of what is free. A note says where they may not do.
         prune: which samples to leave out first, of each class or of all; it needs ``inputs.difficulty``.
-        world: the processes that share the classes; where all are selected from at once rank 0 selects for all.
+        partitions: how each class, or all, is split into parts that facility location picks from first
+            (methods/partitions.py); other methods pick from all at once.
+        world: the processes that share out the classes, or where there are fewer of these the parts of each; what is
+            not split and selected from at once rank 0 selects from for all.
 
     Raises:
         UserError: an input that the method needs and lacks.
     """
-    return select_nested(method, inputs, [budgets], seed=seed, memory_budget=memory_budget, prune=prune, world=world)[0]
+    (coreset,) = select_nested(
+        method,
+        inputs,
+        [budgets],
+        seed=seed,
+        memory_budget=memory_budget,
+        prune=prune,
+        partitions=partitions,
+        world=world,
+    )
+    return coreset
 
 
 def select_nested(
@@ -54,6 +71,7 @@ def select_nested(
     seed: int = 0,
     memory_budget: int | None = None,
     prune: Prune | None = None,
+    partitions: Split = UNSPLIT,
     world: World = SINGLE_PROCESS,
 ) -> list[Coreset]:
     """Select each of the ``wanted`` coresets, by one selection where the method's picks are nested; see ``select``.
@@ -61,19 +79,27 @@ def select_nested(
     The one selection takes of each class the most that any of them asks for: under largest remainders a class may give
     fewer samples to the larger coreset.
     """
-    device = inputs.labels.device if inputs.features is None else inputs.features.embeddings.device
-    settings = PickSettings(seed, device, memory_budget)
+    device = inputs.labels.device if inputs.features is None else inputs.features.labels.device
+    settings = PickSettings(seed, device, memory_budget, partitions)
     labels, members = list(wanted[0]), _members(inputs, wanted[0], prune)
     if memory_budget is not None:
         most = {label: max(budgets[label] for budgets in wanted) for label in members}
-        needed = max(method.least_memory(inputs, len(own), most[label]) for label, own in members.items())
+        needed = max(
+            method.least_memory(inputs, at_once(method, partitions, len(own), most[label]), most[label])
+            for label, own in members.items()
+        )
         if memory_budget < needed:
             note_once(
                 f"{type(method).__name__} may take {needed / 1e6:.1f} MB beyond its inputs, more than the "
                 f"memory budget of {memory_budget / 1e6:.1f} MB"
             )
     picks_of: dict[int, list[Coreset]] = {}
-    if ALL in members:
+    split = method.takes_partitions and max(partitions.number(len(own)) for own in members.values()) > 1
+    if split and len(labels) < world.size:
+        for label, own in members.items():
+            sizes, its = [budgets[label] for budgets in wanted], settings.with_seed(_class_seed(seed, label))
+            picks_of[label] = method.pick_sizes(inputs.subset(own, label), sizes, replace(its, world=world))
+    elif ALL in members:
         sizes = [budgets[ALL] for budgets in wanted]
         picks_of[ALL] = world.on_rank_zero(method.pick_sizes, inputs.subset(members[ALL]), sizes, settings)
     else:
@@ -81,7 +107,7 @@ def select_nested(
         picked = method.pick_classes(
             (inputs.subset(members[label], label) for label in mine),
             [[budgets[label] for budgets in wanted] for label in mine],
-            [settings.with_seed(derive_seed(seed, "class", label)) for label in mine],
+            [settings.with_seed(_class_seed(seed, label)) for label in mine],
         )
         for part in world.all_gather_object(dict(zip(mine, picked, strict=True))):
             picks_of |= part
@@ -90,6 +116,11 @@ def select_nested(
         Coreset.concatenated([picks_of[label][place].mapped(numbers[label]) for label in labels])
         for place in range(len(wanted))
     ]
+
+
+def _class_seed(seed: int, label: int) -> int:
+    """Return the seed of a class, or of all at once."""
+    return seed if label == ALL else derive_seed(seed, "class", label)
 
 
 def _members(inputs: SelectionInputs, budgets: Budgets, prune: Prune | None) -> dict[int, Tensor]:

@@ -16,10 +16,13 @@ from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureD
 from methods.greedy.optimizers import GREEDIES, greedy_flag
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.greedy.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
+from methods.partitions import pick_in_parts
+from nets.last_layer import largest_coordinates
 from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
 from utils.flags import OneOf, flag, integer, number, switch
 
+_SAMPLES = 50_000  # that the coordinates of a larger whole are found over
 _EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so batched passes can stand for either
 
 
@@ -48,6 +51,15 @@ class SetFunctionMethod(Method):
         """Return the class of the set function to maximise."""
         return FacilityLocation
 
+    @property
+    def takes_partitions(self) -> bool:
+        """Return whether it maximises facility location."""
+        return self.set_function is FacilityLocation
+
+    def compared(self, inputs: SelectionInputs) -> SelectionInputs:
+        """Return the inputs, with what makes distances within a part of them the same as within all."""
+        return inputs
+
     @abstractmethod
     def distance(self, features: Features) -> Distance:
         """Return the distance D between samples; their similarity is an offset less D."""
@@ -59,6 +71,9 @@ class SetFunctionMethod(Method):
 
     def pick_sizes(self, inputs: SelectionInputs, budgets: Sequence[int], settings: PickSettings) -> list[Coreset]:
         """Return a pick of each of ``budgets``; weighted ones too from one selection, where the greedy ranks."""
+        parts = settings.partitions.number(len(inputs)) if self.takes_partitions else 1
+        if parts > 1:
+            return pick_in_parts(self, inputs, budgets, settings, parts)
         if not self.weighted or self.greedy == "StochasticGreedy":
             return super().pick_sizes(inputs, budgets, settings)
         matrix, largest = self._pick(inputs, max(budgets), settings)
@@ -77,7 +92,7 @@ class SetFunctionMethod(Method):
             return super().pick_classes(classes, budgets, settings)
         device, room = settings[0].device, settings[0].memory_budget
         exact = self.set_function is FacilityLocation and self.greedy in _EXACT_GREEDIES
-        if not exact or self.weighted:
+        if not exact or self.weighted or settings[0].partitions.parts != 1:
             return super().pick_classes(classes, budgets, settings)
         distances = (self.distance(self.features_of(each)) for each in classes)
         largest = batched_facility_location(distances, [max(each) for each in budgets], device, room)
@@ -124,6 +139,15 @@ class CurvatureMethod(SetFunctionMethod):
             raise UserError(f"eps is a finite number of at least 0, not {self.eps}")
         if self.num_dims < 1:
             raise UserError(f"num_dims (--K) is at least 1, not {self.num_dims}")
+
+    def compared(self, inputs: SelectionInputs) -> SelectionInputs:
+        """Return the inputs with the coordinates of largest variance over them, of many over 50,000 evenly spaced."""
+        some = torch.arange(0, len(inputs), -(-len(inputs) // _SAMPLES), device=inputs.labels.device)
+        if inputs.features is None:
+            return inputs
+        seen = inputs.features.subset(some).read()
+        coordinates = largest_coordinates(seen.embeddings, seen.logits, self.num_dims)
+        return replace(inputs, features=replace(inputs.features, coordinates=coordinates))
 
     def least_memory(self, inputs: SelectionInputs, n: int, budget: int) -> int:
         """Return the bytes of copies of the features, and of the coordinates of the Hessian diagonal."""

@@ -18,7 +18,7 @@ OptionValue = bool | int | float | str
 
 _LATER = (  # settings that earlier versions did not have
     *("label_noise", "noise_matrix", "background", "revision"),
-    *("prune", "score", "scores", "curvature_scale"),
+    *("prune", "score", "scores", "curvature_scale", "partitions"),
 )
 
 
@@ -191,6 +191,16 @@ class SelectionConfig:
         "prune",
         "leave the hardest, or easiest, share of the images out before any method selects, such as hardest:0.2",
         "END:R",
+    )
+    partitions: str | None = flag(  # None: all at once
+        "1",
+        "--partitions",
+        "partitions",
+        "facility location (LCMat, Craig, ...): split each class into P parts, pick from each, and then from what "
+        "these picked; P for random parts, near:P for images near each other, auto for such parts of about 5,000 from "
+        "20,000 images on",
+        "P|near:P|auto",
+        unset=None,
     )
     score: str | None = flag(  # None: not needed, or the only column of the --scores file
         "AUM",

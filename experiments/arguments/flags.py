@@ -11,6 +11,7 @@ from experiments.command_line import Settings
 from methods import METHODS, SCORES
 from methods.prune import Prune
 from methods.scoring import SCORINGS, read_temperature
+from methods.split import Split
 from utils.config import (
     DataConfig,
     OptimizerConfig,
@@ -102,6 +103,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {  # of names that the fields' mo
     "label_noise": read_label_noise,
     "network": OneOf("network", nets.NETWORKS),
     "optimizer": optimizer_name,
+    "partitions": lambda text: str(Split.read(text)),
     "prune": lambda text: str(Prune.read(text)),
     "scheduler": OneOf("scheduler", (*SCHEDULERS, "none")),
     "score": _ScoreName("score", SCORES),

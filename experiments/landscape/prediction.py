@@ -59,7 +59,7 @@ def gap_rows(view: View, settings: dict[str, str], machine: Machine) -> list[Gap
     features = _pool_features(view, machine)
     temperature = auto_temperature(features)
     plain = _gaps(view, features)
-    soft = _gaps(view, at_temperature(features, temperature))
+    soft = _gaps(view, at_temperature(features, temperature).read())
     rows = []
     for name, own, softened in zip(view.coresets, plain, soft, strict=True):
         config, summary = view.runs[name].config, view.runs[name].summary

@@ -14,6 +14,7 @@ import torch
 
 from utils.arrays import as_features
 from utils.data.origin import Origin
+from utils.data.partitioned import Partitioned, as_json
 from utils.data.training_set import TrainingSet
 from utils.errors import UserError
 from utils.files import read_npz, write_npz
@@ -35,6 +36,7 @@ class Coreset:
         population: how many images the data set has, where a mask says it; None elsewhere.
         certified: how far its loss is from the full set's at the network that it was selected through, where that was
             measured.
+        partitioned: of each class, or of all, that was selected from in parts, what that came to.
 
     Raises:
         UserError: indices that are not unique non-negative integers; weights or gains that do not fit them.
@@ -46,6 +48,7 @@ class Coreset:
     origin: Origin | None = None
     population: int | None = None
     certified: Certificate | None = None
+    partitioned: tuple[Partitioned, ...] = ()
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
@@ -104,7 +107,9 @@ class Coreset:
 
     def mapped(self, numbers: np.ndarray) -> Coreset:
         """Return the same picks where sample i is called ``numbers[i]`` (int64 [n], unique)."""
-        return Coreset(numbers[self.indices], self.weights, self.gains, certified=self.certified)
+        return Coreset(
+            numbers[self.indices], self.weights, self.gains, certified=self.certified, partitioned=self.partitioned
+        )
 
     def certificate(
         self,
@@ -145,6 +150,7 @@ class Coreset:
             np.concatenate([part.indices for part in parts]),
             np.concatenate(weights) if len(weights) == len(parts) else None,
             np.concatenate(gains) if len(gains) == len(parts) else None,
+            partitioned=tuple(each for part in parts for each in part.partitioned),
         )
 
     @property
@@ -171,10 +177,15 @@ class Coreset:
         return content.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
-        """Write an npz with ``indices``, and ``weights``, ``gains``, ``certificate`` (JSON) and origin where known."""
+        """Write an npz with ``indices``, and what else is known.
+
+        That is ``weights`` and ``gains``, ``certificate`` and ``partitioned`` as JSON, and the origin.
+        """
         arrays = {"indices": self.indices, "weights": self.weights, "gains": self.gains}
         if self.certified is not None:
             arrays["certificate"] = np.array(json.dumps(asdict(self.certified)))
+        if self.partitioned:
+            arrays["partitioned"] = np.array(as_json(self.partitioned))
         given = {name: array for name, array in arrays.items() if array is not None}
         write_npz(Path(path), given if self.origin is None else given | self.origin.arrays())
 
@@ -188,7 +199,8 @@ class Coreset:
         try:
             coreset = cls.given(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
             origin, certificate = Origin.from_arrays(arrays, len(coreset)), _certificate(arrays)
-            return replace(coreset, origin=origin, certified=certificate)
+            partitioned = Partitioned.from_json(str(arrays["partitioned"])) if "partitioned" in arrays else ()
+            return replace(coreset, origin=origin, certified=certificate, partitioned=partitioned)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 
