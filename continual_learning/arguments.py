@@ -162,7 +162,7 @@ def _idle(values: Namespace, run: RunConfig, scenario: ScenarioConfig) -> Iterat
     if scenario.class_order:
         yield "order_seed", "is not used with --class_order"
     yield from idle_training(values, run.training, run.selection.proxy)
-    selecting_flags = {"selection", "scoring", "temperature", "prune", "score", *OPTION_FLAGS}
+    selecting_flags = {"selection", "scoring", "temperature", "prune", "partitions", "score", *OPTION_FLAGS}
     proxy_flags, learning_flags = set(PROXY_FLAGS), {"matching", *_CONDENSATION_FLAGS}
     if not PROTOCOLS[scenario.protocol].keeps_memory:
         unused = {"ipc", "memory", "proxy_sees_memory", "condensation"}

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.features import Features
+from experiments.feature_shards import load_shards
+from methods.features import AnyFeatures, Features
 from utils.arrays import as_labels
 from utils.config import DataConfig
 from utils.data.fingerprint import check_made_of
@@ -33,16 +34,22 @@ def save_features(path: Path, features: Features, data: Data, config: DataConfig
         write_npz(path, {**arrays, "indices": data.pool.numpy()})
 
 
-def load_features(path: Path, data: Data, config: DataConfig, device: torch.device) -> Features:
-    """Return the features of ``data.pool`` from an npz with embeddings, logits and labels.
+def load_features(path: Path, data: Data, config: DataConfig, device: torch.device) -> AnyFeatures:
+    """Return the features of ``data.pool``: from an npz held, from a folder of shards to be read when asked for.
 
     They stand for the training images at its ``indices``; without those, for all of them in order.
 
     Raises:
         UserError: an array is missing, or the file does not fit the data set, or is of other images.
     """
+    features, indices, train_images = load_shards(path) if path.is_dir() else _load_npz(path)
+    check_made_of(path, train_images, config)
+    return features.subset(rows_of_pool(path, indices, len(features), features.labels, data)).to(device)
+
+
+def _load_npz(path: Path) -> tuple[Features, Tensor, str | None]:
+    """Return features, their indices into the training set, and its fingerprint if known; errors as load_features."""
     arrays = read_npz(path)
-    check_made_of(path, str(arrays["train_images"]) if "train_images" in arrays else None, config)
     missing = [name for name in _NAMES if name not in arrays]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")
@@ -51,8 +58,7 @@ def load_features(path: Path, data: Data, config: DataConfig, device: torch.devi
         indices = as_labels(arrays["indices"]) if "indices" in arrays else torch.arange(len(features))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    chosen = features.subset(rows_of_pool(path, indices, len(features), features.labels, data))
-    return Features(chosen.embeddings.to(device), chosen.logits.to(device), chosen.labels.to(device))
+    return features, indices, str(arrays["train_images"]) if "train_images" in arrays else None
 
 
 def rows_of_pool(path: Path, indices: Tensor, n: int, labels: Tensor | None, data: Data) -> Tensor:

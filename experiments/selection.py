@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from experiments.data import data_for
+from experiments.feature_shards import ShardWriter
 from experiments.features_by_class import features_by_class, has_batch_statistics
 from experiments.features_file import load_features, save_features
 from experiments.proxy import Proxy, ProxyConfig, train_proxy
@@ -25,11 +26,12 @@ from methods import SCORES, make_method
 from methods.base import Need
 from methods.budgets import budgets_for
 from methods.deepfool import perturbations
-from methods.features import Features
+from methods.features import AnyFeatures, Features
 from methods.prune import Prune
 from methods.score_method import ScoreMethod, TraceMethod
 from methods.scoring import at_temperature, auto_temperature
 from methods.select import select_nested
+from methods.split import Split
 from nets.pretrained import pretrained_embeddings
 from utils.config import RunConfig
 from utils.coreset_size import CoresetSize
@@ -45,6 +47,7 @@ from utils.training.evaluation import TEST_BATCH, embed_and_classify, with_batch
 from utils.training.machine import Machine
 from utils.training.training_trace import TrainingTrace
 
+_SHARD = 50_000  # images whose features are written at a time
 _AT_ONCE = 500_000_000  # samples × embedding × classes: a certificate of half a minute on two cores
 _REPEATS = 10  # independently seeded networks that GraNd averages over
 
@@ -109,7 +112,7 @@ class Selection:
             method,
             labels.to(self.machine.device),
             features=self.pool_features,
-            validation=(lambda: self._heated(self._features(self.proxy, held_out))) if len(held_out) else None,
+            validation=(lambda: self._heated(self._features(self.proxy, held_out)).read()) if len(held_out) else None,
             scores=self._scores,
             difficulty=self._difficulty if self._prune or Need.DIFFICULTY in method.needs else None,
             pretrained=self._pretrained,
@@ -122,8 +125,12 @@ class Selection:
                 seed=self.run.seed,
                 memory_budget=self.execution.memory_budget,
                 prune=self._prune,
+                partitions=Split.read(self.config.partitions or "1"),
                 world=self.machine.world,
             )
+        for coreset in coresets:
+            for each in coreset.partitioned:
+                print(f"partitions: {each}", flush=True)
         pool = self.data.pool.numpy()
         return {size: self._certified(coreset).mapped(pool) for size, coreset in zip(self.sizes, coresets, strict=True)}
 
@@ -133,15 +140,15 @@ class Selection:
         if self.execution.certificate == "no" or not has_network or self.own_data is not None:
             return coreset
         features = self._looked_at
-        if self.execution.certificate == "auto" and features.logits.shape[1] * features.embeddings.numel() > _AT_ONCE:
+        values = len(features) * features.embeddings.shape[1] * features.logits.shape[1]
+        if self.execution.certificate == "auto" and values > _AT_ONCE:
             print(
                 "note: no certificate was measured, for it would take minutes; ask for --certificate yes",
                 file=sys.stderr,
             )
             return coreset
-        certificate = self.machine.world.on_rank_zero(
-            coreset.certificate, features.embeddings, features.logits, features.labels
-        )
+        held = features.read()
+        certificate = self.machine.world.on_rank_zero(coreset.certificate, held.embeddings, held.logits, held.labels)
         print(f"certificate of {len(coreset)} images: {certificate}", flush=True)
         return replace(coreset, certified=certificate)
 
@@ -241,35 +248,77 @@ class Selection:
         return TrainingTrace.of_one_look(features.logits, features.labels)
 
     def _repeats(self) -> Iterator[Features]:
-        yield self._heated(self._features(self.proxy, self.data.pool))
+        yield self._heated(self._features(self.proxy, self.data.pool)).read()
         for repeat in range(1, _REPEATS):
             proxy, _ = self._train(repeat)
-            yield self._heated(self._features(proxy, self.data.pool))
+            yield self._heated(self._features(proxy, self.data.pool)).read()
 
-    def pool_features(self) -> Features:
+    def pool_features(self) -> AnyFeatures:
         """Return the features of the pool: from the file given, else from the proxy."""
-        if self.config.scoring != "class_batches" or self.execution.features is not None:
-            features = self._looked_at
-        else:
-            features = self._features_by_class(self.proxy, self.data.pool)
-        if self.execution.features is not None:
-            return self._heated(features)
-        if self.execution.save_features:
-            way = "_class_batches" if self.config.scoring == "class_batches" else ""
-            name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}{way}.npz"
-            path = Path(self.execution.save_path) / "features" / name
-            self.machine.world.on_rank_zero(save_features, path, features, self.data, self.run.data)
-            print(f"features: {path}", flush=True)
+        given, by_class = self.execution.features is not None, self.config.scoring == "class_batches"
+        features = self._features_by_class(self.proxy, self.data.pool) if by_class and not given else self._looked_at
+        if self.execution.save_features and not given and isinstance(features, Features):
+            self._keep(features)
         return self._heated(features)
 
     @cached_property
-    def _looked_at(self) -> Features:
-        """The features of the pool in evaluation mode, before any temperature."""
+    def _looked_at(self) -> AnyFeatures:
+        """The features of the pool in evaluation mode, before any temperature; in files where they go there."""
         if self.execution.features is not None:
             return load_features(Path(self.execution.features), self.data, self.run.data, self.machine.device)
-        return self._evaluated(self.proxy, self.data.pool)
+        if not self._in_shards or self.config.scoring == "class_batches":
+            return self._evaluated(self.proxy, self.data.pool)
+        path = self._write_shards(self._evaluated_here)
+        return load_features(path, self.data, self.run.data, self.machine.device)
 
-    def _heated(self, features: Features) -> Features:
+    @property
+    def _in_shards(self) -> bool:
+        """Whether features are kept in a folder of shards."""
+        return isinstance(self.execution.save_features, str)
+
+    def _keep(self, features: Features) -> None:
+        """Write features that are held."""
+        if self._in_shards:
+            self._write_shards(lambda part: features.subset(part.to(features.labels.device)))
+            return
+        path = self._features_path.with_name(f"{self._features_path.name}.npz")
+        self.machine.world.on_rank_zero(save_features, path, features, self.data, self.run.data)
+        print(f"features: {path}", flush=True)
+
+    def _write_shards(self, features: Callable[[Tensor], Features]) -> Path:
+        """Write the features of the pool part by part, which ranks share out; return the folder.
+
+        Args:
+            features: from int64 [m] into ``data.pool`` to the features of those images.
+        """
+        world, path, pool = self.machine.world, self._features_path, self.data.pool
+        writer = world.on_rank_zero(ShardWriter, path, self.run.data.train_images)
+        parts = torch.arange(len(pool)).split(_SHARD)
+        for number in range(len(parts))[world.rank :: world.size]:
+            writer.add(number, features(parts[number]), pool[parts[number]])
+        digests: dict[str, str] = {}
+        for of_rank in world.all_gather_object(writer.digests):
+            digests |= of_rank
+        world.on_rank_zero(writer.finish, digests)
+        print(f"features: {path}", flush=True)
+        return path
+
+    def _evaluated_here(self, part: Tensor) -> Features:
+        """Return the features of a part of the pool, computed by this rank alone."""
+        network, indices = self.proxy.network, self.data.pool[part]
+        embed = partial(embed_and_classify, network.embed, network.classifier)
+        with self._timed("features", len(indices)):
+            return Features.of(*with_batches_that_fit(embed, self._batches(indices)))
+
+    @property
+    def _features_path(self) -> Path:
+        """Where the features are kept: a folder of shards, or with ``.npz`` a file."""
+        way = "_class_batches" if self.config.scoring == "class_batches" else ""
+        name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}{way}"
+        folder = self.execution.save_features
+        return (Path(folder) if isinstance(folder, str) else Path(self.execution.save_path) / "features") / name
+
+    def _heated(self, features: AnyFeatures) -> AnyFeatures:
         """Return the features at the temperature that is asked for, or that the first of them ask for themselves."""
         if self.config.scoring != "temperature":
             return features

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from utils.flags import OneOf, flag, gpu_or_cpu, integer, number, optional_path, path, size, switch
+from utils.flags import OneOf, flag, gpu_or_cpu, integer, number, optional_path, path, size, switch, yes_no_or_path
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class ExecutionConfig:
         None,
         "--features",
         optional_path,
-        "select by these embeddings, logits and labels, saved by --save_features or made elsewhere; no proxy",
-        "FILE.npz",
+        "select by these embeddings, logits and labels, a file or a folder of shards, saved by --save_features or made "
+        "elsewhere; no proxy",
+        "FILE.npz|DIR",
         group="Selection",
     )
     scores: str | None = flag(
@@ -45,8 +46,13 @@ class ExecutionConfig:
     save_scores: bool = switch(
         "--save_scores", "keep the scores of the proxy's training with the run, whatever it selects by"
     )
-    save_features: bool = switch(
-        "--save_features", "keep the proxy's embeddings and logits, to select again without it"
+    save_features: bool | str = flag(
+        False,
+        "--save_features",
+        yes_no_or_path,
+        "keep the proxy's embeddings and logits, to select again without it: yes (one npz below --save_path), or a "
+        "folder for shards that are never held whole",
+        "[yes|no|DIR]",
     )
     certificate: str = flag(
         "auto",

@@ -91,6 +91,11 @@ def yes_no(text: str) -> bool:
     raise UserError(f"must be yes or no (true/t/y/1, false/f/n/0), not {text!r}")
 
 
+def yes_no_or_path(text: str) -> bool | str:
+    """Read yes or no as :func:`yes_no` does, else a file or folder."""
+    return yes_no(text) if text.casefold() in _YES | _NO else path(text)
+
+
 def integer(least: int, most: int = _MOST) -> Callable[[str], int]:
     """Return a reader of whole numbers from ``least`` to ``most``."""
     bounds = f"a whole number of at least {least}" if most == _MOST else f"a whole number from {least} to {most}"

@@ -11,7 +11,7 @@ from typing import Any
 from experiments.arguments.flags import Groups
 from utils.cli import Parser
 from utils.errors import UserError
-from utils.flags import Flag, yes_no
+from utils.flags import Flag, yes_no, yes_no_or_path
 
 
 def read_flags(
@@ -80,7 +80,7 @@ def _parser(groups: Groups, program: str, description: str) -> Parser:
 
 
 def _arity(flag: Flag) -> dict[str, Any]:
-    if flag.read is yes_no:
+    if flag.read in (yes_no, yes_no_or_path):
         return {"nargs": "?", "const": "yes"}
     return {"nargs": "+"} if flag.several else {}
 

@@ -14,8 +14,10 @@ import torch
 from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, SIZE_FLAGS, selecting
 from experiments.arguments.parser import read_flags
 from experiments.command_line import Settings
+from experiments.feature_shards import features_digest
 from methods import METHODS, SCORES
 from methods.base import RANKING, Method, Need
+from methods.split import Split
 from utils.config import (
     DataConfig,
     OptimizerConfig,
@@ -183,13 +185,14 @@ def selection_config(values: Namespace, name: str, method: Method, given: Collec
         _acting(method),
         revision=method.revision,
         prune=prune,
+        partitions=_partitions(values, method),
         score=score,
         scores=scores,
     )
     if not needs or (needs == {Need.PRETRAINED} and values.features is None):
         return base
     scoring = _scoring(values, method, given)
-    features = None if values.features is None else content_digest(Path(values.features))
+    features = None if values.features is None else features_digest(Path(values.features))
     return replace(
         base,
         model=values.selection_model or values.model if features is None else None,
@@ -204,6 +207,11 @@ def _needs(values: Namespace, method: Method) -> set[Need]:
     """Return what must be computed for the method, and for pruning; not what the --scores file says."""
     needs = {*method.needs, *((Need.DIFFICULTY,) if _is_pruned(values, method) else ())}
     return needs - {Need.NOTHING} - (RANKING if values.scores is not None else set())
+
+
+def _partitions(values: Namespace, method: Method) -> str | None:
+    """Return how classes are split, None where they are not."""
+    return values.partitions if method.takes_partitions and Split.read(values.partitions).parts != 1 else None
 
 
 def _is_pruned(values: Namespace, method: Method) -> bool:
@@ -286,7 +294,7 @@ def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tup
     if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
         yield "batch", "is not used: every batch size that it stands for is given or not needed"
     if settings.coresets:
-        chosen = (*SIZE_FLAGS, "balance", "scoring", "temperature", "prune", "score", "scores")
+        chosen = (*SIZE_FLAGS, "balance", "scoring", "temperature", "prune", "partitions", "score", "scores")
         for name in (*chosen, *sorted(OPTION_FLAGS), *PROXY_FLAGS):
             yield name, "is not used with --coreset, which is selected already"
     else:
@@ -315,6 +323,8 @@ def idle_selection(values: Namespace, selection: SelectionConfig, method: Method
         yield "temperature", f"is not used by {name}"
     elif selection.scoring != "temperature":
         yield "temperature", f"is not used with --scoring {selection.scoring}"
+    if not method.takes_partitions:
+        yield "partitions", f"is not used by {name}, which is no facility location"
     if not (selection.prune or Need.DIFFICULTY in method.needs):
         yield "score", f"is not used by {name} without --prune"
     if values.scores is not None and selection.scores is None:

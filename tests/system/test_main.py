@@ -299,6 +299,34 @@ def test_features_are_saved_and_selected_by(commands):
     assert "leave --features out" in refused.error
 
 
+@pytest.mark.parametrize("scoring", ["temperature", "class_batches"])
+def test_features_in_shards_are_selected_by_as_those_in_memory(commands, monkeypatch, scoring):
+    monkeypatch.setattr("experiments.selection._SHARD", 500)
+    flags = f"{FAST} --epochs 1 --fraction 0.05 --scoring {scoring}"
+    assert commands.main(flags).status == 0
+    folder = commands.folder / "features"
+    assert commands.main(f"{flags} --save_features {folder}", "shards").status == 0
+    (shards,) = (path for path in folder.iterdir() if path.is_dir())
+    assert len(list(shards.glob("embeddings-*.npy"))) > 1
+    saved = [coreset_of(commands, "*", *where).indices for where in ([], ["shards"])]
+    assert np.array_equal(*saved)
+    if scoring == "temperature":
+        assert commands.main(f"{flags} --features {shards}", "read").status == 0
+        assert np.array_equal(coreset_of(commands, "*", "read").indices, saved[0])
+
+
+def test_a_selection_in_parts_says_what_it_came_to(commands):
+    answer = commands.main(f"{FAST} --epochs 1 --fraction 0.05 --partitions 4 --balance no")
+    assert answer.status == 0
+    coreset = coreset_of(commands, "*")
+    (record,) = coreset.partitioned
+    assert record.parts == 4
+    assert record.ratio > 0.99
+    assert f"partitions: {record}" in answer.out
+    told = commands.main(f"{FAST} --epochs 1 --fraction 0.05 --selection Uniform --partitions 4", "told")
+    assert "note: --partitions is not used by Uniform, which is no facility location" in told.err
+
+
 def test_landscape_gaps_are_written_where_asked(commands):
     answer = commands.main(f"{FAST} --epochs 1 --selection Uniform --fraction 0.05 --exact_analyses")
     assert answer.status == 0

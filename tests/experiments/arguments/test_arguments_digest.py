@@ -30,6 +30,9 @@ def digest_of(line: str) -> str:
             "--selection_model VGG16",
             "--fraction 0.2",
             "--prune hardest:0.2",
+            "--partitions 4",
+            "--partitions near:4",
+            "--partitions auto",
             "--budget 10",
             "--ipc 10",
             "--at_least_one",
@@ -108,6 +111,8 @@ def test_every_setting_that_can_change_the_result_changes_the_digest(base, chang
             "--memory_budget 1GB",
             "--profile",
             "--save_features",
+            "--partitions 1",
+            "--partitions near:1",
             "--save_scores",
             "--score EL2N",
             "--after_analyses",
@@ -125,6 +130,7 @@ def test_every_setting_that_can_change_the_result_changes_the_digest(base, chang
         )
     ]
     + [
+        ("--selection LCMatGC", "--partitions 4"),
         ("--selection Uniform", "--eps 0.3 --K 3 --kernel worst -se 3 --selection_model VGG16"),
         ("--selection Submodular", "--eps 0.3 --K 3"),
         ("--optimizer Adam", "--momentum 0.3 --nesterov no"),
