@@ -113,10 +113,10 @@ def test_variables_that_make_no_sense_are_named(monkeypatch):
         raise AssertionError
 
 
-def launch(program: str, argument: str) -> list[tuple[int, str, str]]:
-    """Status, stdout and stderr of two ranks of a program beside this file, started as torchrun does."""
+def launch(program: str, argument: str, size: int = 2) -> list[tuple[int, str, str]]:
+    """Status, stdout and stderr of the ranks of a program beside this file, started as torchrun does."""
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": "2"}
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(size)}
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     variables |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     processes = [
@@ -127,7 +127,7 @@ def launch(program: str, argument: str) -> list[tuple[int, str, str]]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in ("0", "1")
+        for rank in map(str, range(size))
     ]
     try:
         printed = [process.communicate(timeout=300) for process in processes]
@@ -177,14 +177,23 @@ def test_all_ranks_end_with_one_network_and_one_history(results, name):
     torch.testing.assert_close(results[0][name], results[1][name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["LCMat", "naive", "unbalanced", "random"])
+@pytest.mark.parametrize("name", ["LCMat", "naive", "unbalanced", "random", *two_ranks.PARTS])
 def test_from_the_same_features_two_ranks_select_what_one_selects(results, name):
     alone = two_ranks.WORK[name](SINGLE_PROCESS)
     for result in results:
         torch.testing.assert_close(result[name], alone, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["pipeline", "pipeline ConvNet", "forgetting", "pixels"])
+def test_three_ranks_share_the_parts_of_one_class(tmp_path):
+    ended = launch("two_ranks.py", str(tmp_path), 3)
+    assert [status for status, _, _ in ended] == [0, 0, 0], ended
+    alone = {name: work(SINGLE_PROCESS) for name, work in two_ranks.PARTS.items()}
+    for rank in range(3):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found, alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "shards", "pipeline ConvNet", "forgetting", "pixels"])
 def test_two_ranks_come_from_data_to_the_same_coreset(results, name):
     alone = two_ranks.WORK[name](SINGLE_PROCESS)
     for result in results:

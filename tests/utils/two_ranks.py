@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tiny_data import make_data
 
+import experiments.selection
 import nets
 from experiments.selection import Selection
 from methods import make_method
@@ -23,6 +24,7 @@ from methods.base import SelectionInputs
 from methods.budgets import budgets_for
 from methods.features import Features
 from methods.select import select_nested
+from methods.split import Split
 from nets.contract import BatchNorm2d
 from utils.config import (
     DataConfig,
@@ -41,6 +43,7 @@ from utils.training.trainer import Training
 from utils.training.training_trace import TrainingTrace
 
 CPU = torch.device("cpu")
+experiments.selection._SHARD = 25  # images
 CONFIG = TrainingConfig(epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05))
 PROXY = TrainingConfig(epochs=2, batch=16, optimizer=OptimizerConfig(lr=0.01), scheduler=None, augment=False)
 
@@ -117,7 +120,7 @@ def interrupted(world: World) -> dict[str, Any]:
         return done
 
 
-def selected(world: World, name: str, balance: bool, **options: Any) -> dict[str, Any]:
+def selected(world: World, name: str, balance: bool, partitions: str = "1", **options: Any) -> dict[str, Any]:
     """Coresets from the same features."""
     random = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 9 + [1] * 30 + [2] * 17 + [3] * 22)
@@ -126,14 +129,19 @@ def selected(world: World, name: str, balance: bool, **options: Any) -> dict[str
     method = make_method(name, **options)
     sizes = [CoresetSize.of(fraction=fraction) for fraction in (0.1, 0.3)]
     budgets = [budgets_for(labels, size, balance) for size in sizes]
-    coresets = select_nested(method, inputs, budgets, seed=0, world=world)
-    return {str(size): torch.tensor(coreset.indices) for size, coreset in zip(sizes, coresets, strict=True)}
+    coresets = select_nested(method, inputs, budgets, seed=0, partitions=Split.read(partitions), world=world)
+    found = {str(size): torch.tensor(coreset.indices) for size, coreset in zip(sizes, coresets, strict=True)}
+    weights = [torch.tensor(coreset.weights) for coreset in coresets if coreset.weights is not None]
+    said = "".join(str(each) for coreset in coresets for each in coreset.partitioned)
+    return {**found, "weights": weights, "partitioned": torch.tensor(list(said.encode()))}
 
 
-def pipeline(world: World, name: str, model: str) -> dict[str, Any]:
-    """A coreset by a proxy, from the data on."""
+def pipeline(world: World, name: str, model: str, shards: bool = False) -> dict[str, Any]:
+    """A coreset by a proxy, from the data on; with ``shards`` its features go through a folder."""
     with tempfile.TemporaryDirectory() as folder:
-        execution = ExecutionConfig(save_path=world.on_rank_zero(str, folder), workers=0, save_features=True)
+        shared = world.on_rank_zero(str, folder)
+        kept = f"{shared}/shards" if shards else True
+        execution = ExecutionConfig(save_path=shared, workers=0, save_features=kept)
         size = CoresetSize.of(fraction=0.2)
         config = SelectionConfig(name, model=model, proxy=PROXY)
         run = RunConfig(DataConfig("Tiny"), model, config, size, 0, CONFIG)
@@ -175,6 +183,11 @@ def exchanged(world: World) -> dict[str, Any]:
     }
 
 
+PARTS: dict[str, Callable[[World], dict[str, Any]]] = {
+    "random parts": lambda world: selected(world, "LCMat", False, partitions="4"),
+    "near parts": lambda world: selected(world, "Craig", False, partitions="near:5"),
+    "parts of classes": lambda world: selected(world, "Craig", True, partitions="2"),
+}
 WORK: dict[str, Callable[[World], dict[str, Any]]] = {
     "MLP": lambda world: trained(world, "MLP", 60),
     "ConvNet": lambda world: trained(world, "ConvNet", 60),
@@ -187,6 +200,8 @@ WORK: dict[str, Callable[[World], dict[str, Any]]] = {
     "naive": lambda world: selected(world, "LCMat", True, greedy="NaiveGreedy"),
     "unbalanced": lambda world: selected(world, "LCMat", False),
     "random": lambda world: selected(world, "kCenterGreedy", True),
+    "shards": lambda world: pipeline(world, "LCMat", "MLP", shards=True),
+    **PARTS,
     "pipeline": lambda world: pipeline(world, "LCMat", "MLP"),
     "pipeline ConvNet": lambda world: pipeline(world, "LCMat", "ConvNet"),
     "forgetting": lambda world: pipeline(world, "Forgetting", "MLP"),
@@ -198,7 +213,7 @@ WORK: dict[str, Callable[[World], dict[str, Any]]] = {
 def main() -> None:
     torch.set_num_threads(1)
     with world_from_environment() as world:
-        results = {name: work(world) for name, work in WORK.items()}
+        results = {name: work(world) for name, work in (WORK if world.size == 2 else PARTS).items()}
         torch.save(results, Path(sys.argv[1]) / f"{world.rank}.pt")
 
 
