@@ -13,11 +13,11 @@ from torch import Tensor
 
 from methods.greedy.distances import Distance
 from methods.greedy.optimizers import naive_greedy
-from methods.greedy.pairwise_matrix import PairwiseMatrix, allowance
+from methods.greedy.pairwise_matrix import PairwiseMatrix, allowance, held_bytes
 from methods.greedy.set_functions import FacilityLocation
 from utils.data.coreset import Coreset
 
-_COPIES = 3  # of a batch of matrices: itself, the minima of a pass, and the matrices it was stacked from
+_VECTORS = 8  # float64 values of each sample in a batch: gains, nearest picks, and what a pass makes of them
 
 
 def batched_facility_location(
@@ -25,13 +25,13 @@ def batched_facility_location(
 ) -> list[Coreset]:
     """Pick from every class by naive greedy, as many classes at once as ``memory_budget`` allows.
 
-    A class whose matrix alone exceeds the budget is picked from by itself, with its rows computed on demand.
+    A class whose matrix does not fit by itself is picked from alone, within the same budget.
 
     Args:
         distances: of each class; an iterator may make them one by one.
         budgets: how many to pick from each.
         device: where the distances are.
-        memory_budget: bytes to take beyond the distances; None: half of what is free.
+        memory_budget: bytes to take, one class's distances included; None: half of what is free.
     """
     room = allowance(memory_budget, device)
     picks: list[Coreset] = []
@@ -42,19 +42,29 @@ def batched_facility_location(
         waiting.clear()
 
     for distance in distances:
-        largest = max([distance.n, *(len(each.gains) for each in waiting)])
-        batch_bytes = (len(waiting) + 1) * largest**2 * distance.dtype.itemsize * _COPIES
-        if batch_bytes > room:
+        left = room - distance.nbytes
+        if batch_bytes([*(len(each.gains) for each in waiting), distance.n], distance.dtype) > left:
             flush()
-        matrix = PairwiseMatrix(distance, room)
-        function = FacilityLocation(matrix)
-        if matrix.held is None or matrix.held.nbytes * _COPIES > room:
-            flush()
-            picks.append(naive_greedy(function, budgets[len(picks)]))
+        if batch_bytes([distance.n], distance.dtype) > left:
+            picks.append(naive_greedy(FacilityLocation(PairwiseMatrix(distance, room)), budgets[len(picks)]))
         else:
-            waiting.append(_Class(matrix.held, function.all_gains(), function.tolerance))
+            waiting.append(_Class.of(distance, room - sum(each.distances.nbytes for each in waiting)))
+        del distance  # before the next one is made
     flush()
     return picks
+
+
+def batch_bytes(sizes: Sequence[int], dtype: torch.dtype) -> int:
+    """Return the bytes that classes of these ``sizes`` take together, from the last one's matrix to their picks.
+
+    Picking takes their matrices, the same stacked, the minima with the distances to the nearest picks, and those once
+    more in float64 where they are narrower, for summing widens them first.
+    """
+    waiting = sum(n * n for n in sizes[:-1]) * dtype.itemsize
+    widened = 8 if dtype.itemsize < 8 else 0
+    largest = max(sizes)
+    picking = len(sizes) * largest * (largest * (3 * dtype.itemsize + widened) + 8 * _VECTORS)
+    return max(waiting + held_bytes(sizes[-1], dtype), picking)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +74,15 @@ class _Class:
     distances: Tensor
     gains: Tensor
     tolerance: float
+
+    @classmethod
+    def of(cls, distance: Distance, room: int) -> _Class:
+        """Compute the matrix within ``room`` bytes, which it fits into, and keep nothing of what that takes beside."""
+        matrix = PairwiseMatrix(distance, room)
+        if matrix.held is None:
+            raise ValueError(f"a matrix of {distance.n} samples does not fit into {room} bytes")
+        function = FacilityLocation(matrix)
+        return cls(matrix.held, function.all_gains(), function.tolerance)
 
 
 def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Coreset]:

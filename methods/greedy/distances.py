@@ -205,5 +205,6 @@ def directions(vectors: Tensor) -> Tensor:
 def symmetric(band: Tensor) -> Tensor:
     """Return ``band`` [r, c], its first r columns made symmetric in place from their upper triangle."""
     square = band[:, : len(band)]  # [r, r]
-    square.copy_(square.triu() + square.triu(1).T)
+    above = square.triu(1)
+    square.triu_().add_(above.T)
     return band

@@ -41,6 +41,7 @@ from torch.utils._pytree import tree_iter, tree_map_only
 
 aten = torch.ops.aten
 META = torch.device("meta")
+_CUDNN = ("benchmark", "allow_tf32", "deterministic")
 _INT_MAX = 2**31 - 1
 _GIGABYTE = 1 << 30
 _PINNED = "_pretended_pinned"
@@ -108,16 +109,23 @@ class Memory:
             return
         entry = self.held.setdefault(address, [0, storage.nbytes()])
         if not entry[0]:
-            if self.allocated + entry[1] > self.total:
+            try:
+                self.borrow(entry[1])
+            except torch.OutOfMemoryError:
                 del self.held[address]
-                raise torch.OutOfMemoryError(
-                    f"CUDA out of memory. Tried to allocate {entry[1]} bytes. GPU 0 has a total capacity of "
-                    f"{self.total} bytes of which {self.total - self.allocated} bytes is free."
-                )
+                raise
             self.allocated += entry[1]
-            self.peak = max(self.peak, self.allocated)
         entry[0] += 1
         weakref.finalize(tensor, self._release, address)
+
+    def borrow(self, count: int) -> None:
+        """Ask for ``count`` bytes beside what is allocated."""
+        if self.allocated + count > self.total:
+            raise torch.OutOfMemoryError(
+                f"CUDA out of memory. Tried to allocate {count} bytes. GPU 0 has a total capacity of "
+                f"{self.total} bytes of which {self.total - self.allocated} bytes is free."
+            )
+        self.peak = max(self.peak, self.allocated + count)
 
     def _release(self, address: int) -> None:
         entry = self.held[address]
@@ -147,6 +155,11 @@ _INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_ind
 _RESHAPE_IN_PLACE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapdims_", "swapaxes_"}
 _COPIES = {"copy_", "copy", "_to_copy", "set_"}
 _SIZED_BY_VALUES = {"nonzero", "masked_select", "unique_dim", "_unique", "_unique2", "unique_consecutive", "bincount"}
+_NONDETERMINISTIC = {  # as the page of torch.use_deterministic_algorithms lists them
+    *("_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward", "grid_sampler_2d_backward", "kthvalue", "histc"),
+    *("upsample_bilinear2d_backward", "upsample_nearest2d_backward", "reflection_pad2d_backward", "put_"),
+    *("replication_pad2d_backward", "nll_loss2d_forward"),
+}
 _SCALARS_PASS = {"where", "masked_fill", "masked_fill_", "fill", "fill_", "lerp", "clamp", "clamp_", "index_fill",
                  "index_fill_", "div", "div_", "mul", "mul_", "add", "add_", "sub", "sub_", "_fused_adam_",
                  "_fused_adamw_", "_fused_sgd_"}  # fmt: skip
@@ -222,8 +235,8 @@ class PretendedGpu:
             overwritten = torch.__future__.get_overwrite_module_params_on_conversion()
             torch.__future__.set_overwrite_module_params_on_conversion(True)
             stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwritten)
-            cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
-            stack.callback(self._restore_cudnn, *cudnn)
+            stack.callback(self._restore_cudnn, *(getattr(torch.backends.cudnn, name) for name in _CUDNN))
+            stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
             precision = torch.get_float32_matmul_precision()
             stack.callback(torch.set_float32_matmul_precision, precision)
             PretendedGpu.current = self
@@ -237,8 +250,9 @@ class PretendedGpu:
         self._stack.__exit__(*error)
 
     @staticmethod
-    def _restore_cudnn(benchmark: bool, tf32: bool) -> None:
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, tf32
+    def _restore_cudnn(*before: bool) -> None:
+        for name, value in zip(_CUDNN, before, strict=True):
+            setattr(torch.backends.cudnn, name, value)
 
     def _patches(self) -> Iterator[Any]:
         cuda, accelerator = torch.cuda, torch.accelerator
@@ -480,6 +494,8 @@ class PretendedGpu:
         generator = kwargs.get("generator")
         if to_gpu and generator is not None:
             raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
+        if to_gpu and name in _NONDETERMINISTIC and torch.are_deterministic_algorithms_enabled():
+            raise RuntimeError(f"{name}_cuda does not have a deterministic implementation, but you set …")
         makes_another = name.startswith("new_") or name.endswith("_like")
         if name not in _COPIES and not makes_another and len(on_gpu) < len(tensors):
             self._check_devices(name, kind, args, tensors)
@@ -534,6 +550,9 @@ class PretendedGpu:
         if name in ("_to_copy", "copy_"):
             self._count_copy(name, args, kwargs, to_gpu)
             return
+        wide = kwargs.get("dtype")
+        if name == "sum" and wide not in (None, args[0].dtype):
+            self.memory.borrow(args[0].numel() * wide.itemsize)  # a copy of what it sums, within the operation
         if name == "_local_scalar_dense":
             self._wait("item")
         elif name == "equal":

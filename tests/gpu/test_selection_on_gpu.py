@@ -11,6 +11,9 @@ from method_problems import problem
 
 from methods import METHODS, select_coreset
 from methods.base import Need
+from methods.features import Features
+from methods.greedy.class_batches import batched_facility_location
+from methods.greedy.distances import CurvatureDistance
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -78,3 +81,19 @@ def test_what_a_library_call_is_given_may_lie_on_different_devices(gpu, name, wh
         there = tuple(each.to(where[1]) for each in held_out)
         found = select_coreset(name, embeddings=z.to(where[0]), logits=f, labels=y, validation=there, fraction=0.25)
     assert found.indices.tolist() == expected.indices.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("sizes", "memory_budget"),
+    [([60] * 8, 500_000), ([30, 75, 100, 20], 400_000), ([32] * 12, 300_000), ([150], 500_000)],
+)
+def test_classes_picked_from_together_stay_within_the_memory_budget(gpu, sizes, memory_budget, dtype):
+    classes = [problem(n=n, d=16, C=4, seed=n + place).features for place, n in enumerate(sizes)]
+    given = [Features(each.embeddings.to(dtype).to(GPU), each.logits.to(GPU), each.labels.to(GPU)) for each in classes]
+    before = gpu.memory.allocated
+    torch.cuda.reset_peak_memory_stats()
+    distances = (CurvatureDistance(each, 0.05, 20) for each in given)
+    picks = batched_facility_location(distances, [n // 4 for n in sizes], GPU, memory_budget)
+    assert [len(each) for each in picks] == [n // 4 for n in sizes]
+    assert memory_budget / 2 < gpu.memory.peak - before <= memory_budget
