@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _TIMEOUT = timedelta(hours=2)  # the longest that one rank works while the others wait, as for a download
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_BETWEEN_LOOKS, _TO_END_BY_ITSELF = 1.0, 3.0  # seconds
 _ENDED = "lcmat/ended"  # key under which the first rank that fails leaves its exit status
 
 
@@ -166,7 +168,10 @@ def world_from_environment() -> Iterator[World]:
     except (ValueError, RuntimeError) as error:
         raise UserError(f"the processes that torchrun started do not find one another: {error}") from error
     try:
-        with nullcontext() if rank == 0 else _silenced():
+        with ExitStack() as stack:
+            if rank:
+                stack.enter_context(_silenced())
+                stack.enter_context(_ends_with_the_first(store))
             yield current_world()
     except BaseException as error:  # also Ctrl-C and SystemExit, which end the others too
         status = _status(error)
@@ -187,6 +192,31 @@ def _ended(store: dist.Store, status: int) -> int | None:
     except RuntimeError:  # the store's process is gone, and with it whoever knew more
         return None
     return None if found == mine else int(found.split()[1])
+
+
+@contextmanager
+def _ends_with_the_first(store: dist.Store) -> Iterator[None]:
+    """End this process, within the block, soon after another rank has published its exit status.
+
+    A rank that waits for the others on a GPU hears of nothing, and torchrun kills it after 30 s only.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        with suppress(RuntimeError):  # the store is gone, and torchrun with it
+            while not over.wait(_BETWEEN_LOOKS):
+                if store.check([_ENDED]):
+                    if not over.wait(_TO_END_BY_ITSELF):
+                        os._exit(int(store.get(_ENDED).split()[1]))
+                    return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _status(error: BaseException) -> int:

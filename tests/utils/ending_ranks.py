@@ -40,7 +40,14 @@ def stopped(world: World) -> None:
     world.all_gather_object(None)
 
 
-ENDS: dict[str, Callable[[World], None]] = {each.__name__: each for each in (refused, failed, killed, stopped)}
+def deaf(world: World) -> None:
+    """The first, by Ctrl-C, while the second waits for it as one does on a GPU, hearing of nothing."""
+    if world.rank == 1:
+        time.sleep(600)
+    raise KeyboardInterrupt
+
+
+ENDS: dict[str, Callable[[World], None]] = {each.__name__: each for each in (refused, failed, killed, stopped, deaf)}
 
 
 def main() -> None:

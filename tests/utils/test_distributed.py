@@ -208,6 +208,7 @@ def test_two_ranks_come_from_data_to_the_same_coreset(results, name):
         ("failed", (2, 2), "error: the second rank has had enough\n"),
         ("killed", (2, -9), "error: another process of this run was killed or lost; started again, it goes on\n"),
         ("stopped", (143, 143), ""),
+        ("deaf", (130, 130), ""),
     ],
 )
 def test_where_one_rank_ends_all_do_in_one_line(end, statuses, message):
