@@ -136,6 +136,7 @@ def condensation_config(values: Namespace, seed: int) -> CondensationConfig:
         distance=None if method == "DM" else values.distance,
         rho=values.rho if curved else None,
         curvature=values.curvature if curved else None,
+        deterministic=values.deterministic or None,
         curvature_scale=values.curvature_scale if curved and values.curvature_scale != "none" else None,
     )
 

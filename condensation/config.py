@@ -137,6 +137,7 @@ class CondensationConfig:
         "WHAT",
         unset=None,
     )
+    deterministic: bool | None = None  # as the evaluation networks are trained; None where not
 
     @property
     def label(self) -> str:

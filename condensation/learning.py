@@ -28,7 +28,13 @@ from utils.data.batches import Normaliser
 from utils.data.load import Data
 from utils.data.siamese import Siamese
 from utils.data.synthetic_set import SyntheticSet
-from utils.device import finish_queued_work, full_float32, is_of_the_device
+from utils.device import (
+    compute_deterministically,
+    finish_queued_work,
+    forget_peak_memory,
+    full_float32,
+    is_of_the_device,
+)
 from utils.errors import DivergedError, UserError
 from utils.seeding import generator
 from utils.training.checkpoint import Checkpoint
@@ -108,6 +114,8 @@ class Condensation:
     ) -> None:
         self.config, self.spec, self.on_progress = config, data.spec, on_progress
         self.device, self.execution = machine.device, machine.execution
+        if config.deterministic:
+            compute_deterministically()
         self.checkpoint = Checkpoint(checkpoint, self.execution.checkpoint_interval)
         self.images = RealImages(data, machine)
         self.method: Method = (DistributionMatching if config.method == "DM" else GradientMatching)(config, self.images)
@@ -125,6 +133,7 @@ class Condensation:
             DivergedError: the objective or a pixel became NaN or infinite.
             KeyboardInterrupt: Ctrl-C or SIGTERM came; the checkpoint holds everything up to then.
         """
+        forget_peak_memory(self.device)
         self._resume()
         config, position = self.config, self.position
         label = f"{config.label}, {config.ipc} images per class"

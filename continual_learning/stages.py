@@ -25,7 +25,7 @@ from utils.config import RunConfig
 from utils.data.coreset import Coreset
 from utils.data.load import Data
 from utils.data.small_set import load_small_set
-from utils.device import describe_device, peak_memory
+from utils.device import describe_device, forget_peak_memory, peak_memory
 from utils.errors import UserError
 from utils.files import write_atomic
 from utils.records.continual_measures import ContinualMeasures
@@ -124,6 +124,7 @@ class Stages:
         self.scenario, self.protocol = scenario_of(run.config)
         self.data = data_for(self.config.model, self.config.data, self.config.seed, machine)
         self.steps = self.scenario.classes(self.data.spec.num_classes)
+        self.peak_memory = 0  # of the steps done by this process
 
     def complete(self) -> Summary:
         """Do the steps that are left, and record what all of them came to.
@@ -131,10 +132,12 @@ class Stages:
         Raises:
             DivergedError: a loss or a pixel became NaN or infinite.
         """
+        forget_peak_memory(self.machine.device)
         results = self.world.on_rank_zero(self._complete_steps)
         memory, network = self._state_after(len(results))
         for number in range(len(results), len(self.steps)):
             result, memory, network = self._step(number, memory, network)
+            self.peak_memory = max(self.peak_memory, peak_memory(self.machine.device))
             results.append(result)
         return self._finish(results, memory)
 
@@ -260,7 +263,7 @@ class Stages:
             continual=ContinualMeasures.of(
                 self.steps, [result.row for result in results], [result.accuracy for result in results]
             ),
-            peak_memory_bytes=max(self.world.all_gather_object(peak_memory(self.machine.device))),
+            peak_memory_bytes=max(self.world.all_gather_object(self.peak_memory)),
             device=describe_device(self.machine.device, self.world.size),
         )
         self.world.on_rank_zero(self._close, memory, summary)

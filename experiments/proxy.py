@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 import nets
-from utils.config import TrainingConfig, digest
+from utils.config import TrainingConfig, digest, without_unset
 from utils.data.load import Data
 from utils.data.training_set import TrainingSet
 from utils.device import is_of_the_device, memory_layout
@@ -55,7 +55,7 @@ def proxy_key(config: ProxyConfig, data: Data, device: torch.device, processes: 
     training = dataclasses.replace(config.training, test_interval=0, test_fraction=1.0)
     return digest(
         {
-            "proxy": asdict(dataclasses.replace(config, training=training)),
+            "proxy": {**asdict(config), "training": without_unset(asdict(training))},
             "data": data.fingerprint,
             "pool": hashlib.sha256(data.pool.numpy().tobytes()).hexdigest(),
             "torch": torch.__version__,

@@ -15,7 +15,7 @@ from utils.data.coreset import Coreset
 from utils.data.registry import DataSpec
 from utils.data.small_set import SmallSet
 from utils.data.training_set import TrainingSet
-from utils.device import describe_device, peak_memory
+from utils.device import describe_device, forget_peak_memory, peak_memory
 from utils.errors import UserError
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Summary, Timing, summarise
@@ -59,6 +59,7 @@ def fresh_network(config: RunConfig, spec: DataSpec) -> nets.Network:
 
 def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine) -> Summary:
     config, execution, world = run.config, machine.execution, machine.world
+    forget_peak_memory(machine.device)
     analysed = execution.after_analyses or execution.exact_analyses
     if analysed and not isinstance(small_set, Coreset):
         raise UserError(
@@ -95,7 +96,7 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         temperature=timing.temperature,
         certificate=certificate,
         wrong_labels=wrong_labels(training_set),
-        peak_memory_bytes=max(world.all_gather_object(peak_memory(machine.device))),
+        peak_memory_bytes=max(timing.peak_memory_bytes, *world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),
     )
     world.on_rank_zero(run.finish, summary)

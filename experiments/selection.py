@@ -39,7 +39,7 @@ from utils.data.batches import Batches
 from utils.data.coreset import Coreset
 from utils.data.images import Images
 from utils.data.load import Data
-from utils.device import finish_queued_work
+from utils.device import compute_deterministically, finish_queued_work, forget_peak_memory, peak_memory
 from utils.errors import UserError
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
@@ -72,12 +72,15 @@ class Selection:
         data: Data | None = None,
         beside: Tensor | None = None,
     ) -> None:
+        if config.training.deterministic:
+            compute_deterministically()
         self.own_data, self.beside = data, beside
         self.run, self.config, self.sizes, self.machine = config, config.selection, sizes, machine
         self.execution = machine.execution
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.images_seen: defaultdict[str, int] = defaultdict(int)
         self.temperature: float | None = None  # once it was found
+        self.peak_memory = 0  # of the selection, once it was made
         self._known: dict[str, Tensor] = {}  # scores of the pool by name, once they were asked for
 
     def coreset(self, size: CoresetSize) -> Coreset:
@@ -103,6 +106,7 @@ class Selection:
 
     @cached_property
     def _coresets(self) -> dict[CoresetSize, Coreset]:
+        forget_peak_memory(self.machine.device)
         method = make_method(self.config.method, **self.config.options)
         labels = self.data.train.labels[self.data.pool]
         names = self.data.spec.class_names
@@ -132,7 +136,9 @@ class Selection:
             for each in coreset.partitioned:
                 print(f"partitions: {each}", flush=True)
         pool = self.data.pool.numpy()
-        return {size: self._certified(coreset).mapped(pool) for size, coreset in zip(self.sizes, coresets, strict=True)}
+        chosen = [self._certified(coreset).mapped(pool) for coreset in coresets]
+        self.peak_memory = max(self.machine.world.all_gather_object(peak_memory(self.machine.device)))
+        return dict(zip(self.sizes, chosen, strict=True))
 
     def _certified(self, coreset: Coreset) -> Coreset:
         """Return the coreset, its indices into the pool, with its certificate at the network as it is."""
@@ -178,7 +184,7 @@ class Selection:
     def timing(self) -> Timing:
         """Return what the phases so far took, and the images that they saw a second."""
         speeds = {phase: images / max(self.seconds[phase], 1e-9) for phase, images in self.images_seen.items()}
-        return Timing(dict(self.seconds), speeds, self.temperature)
+        return Timing(dict(self.seconds), speeds, self.temperature, self.peak_memory)
 
     @cached_property
     def proxy(self) -> Proxy:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from methods.base import Need
 from methods.score_method import ScoreMethod
+from utils.device import untuned_convolutions
 
 if TYPE_CHECKING:
     from utils.data.batches import Batch
@@ -52,7 +53,8 @@ def perturbations(network: nn.Module, batches: Iterable[Batch]) -> Tensor:
     training = network.training
     network.eval()
     try:
-        scores = [_squared_perturbations(network, batch.x) for batch in batches]
+        with untuned_convolutions():
+            scores = [_squared_perturbations(network, batch.x) for batch in batches]
     finally:
         network.train(training)
     return torch.cat(scores) if scores else torch.zeros(0, dtype=torch.float64)

@@ -26,6 +26,7 @@ _OF_A_FILE = {
 _HANDLES = {errno.EMFILE, errno.ENFILE}
 _TOO_MANY = "too many open files; try fewer --workers, or raise the limit (ulimit -n 4096)"
 _LOST_LOADER = "DataLoader worker (pid"  # as torch says it
+_NONDETERMINISTIC = "does not have a deterministic implementation"  # as torch says it too
 
 
 _IN_ASCII = "lcmat.in_ascii"  # the name of a way to treat characters that an encoding lacks
@@ -127,6 +128,8 @@ def _resource_message(error: MemoryError | RuntimeError) -> str | None:
         return _TOO_MANY
     if said.startswith(_LOST_LOADER):
         return f"a loader process was lost ({said}); started again, the run goes on; try fewer --workers"
+    if _NONDETERMINISTIC in said:
+        return f"--deterministic: {said.partition(' ')[0]} gives other bits each time; leave --deterministic out"
     if lacks_memory(error):
         tries = "a smaller --batch or --im_size, --data_on_device off, or a smaller --memory_budget"
         return f"out of memory ({said or 'nothing more is known'}); try {tries}"

@@ -18,7 +18,7 @@ OptionValue = bool | int | float | str
 
 _LATER = (  # settings that earlier versions did not have
     *("label_noise", "noise_matrix", "background", "revision"),
-    *("prune", "score", "scores", "curvature_scale", "partitions"),
+    *("prune", "score", "scores", "curvature_scale", "partitions", "deterministic"),
 )
 
 
@@ -148,6 +148,11 @@ class TrainingConfig:
         "--amp", "train in bfloat16 where that is safe; faster on GPUs, results differ in rounding", group="Machine"
     )
     compile: bool = switch("--compile", "compile networks with torch.compile before training", group="Machine")
+    deterministic: bool = switch(
+        "--deterministic",
+        "compute the same bits each time on a GPU too, more slowly; where an operation cannot, the run is refused",
+        group="Machine",
+    )
 
 
 @dataclass(frozen=True)
@@ -267,7 +272,10 @@ class RunConfig:
     def digest(self) -> str:
         """Return 8 hex digits that change with any setting."""
         values = self.settings().as_dict()
-        values["data"], values["selection"] = without_unset(values["data"]), without_unset(values["selection"])
+        for part in ("data", "selection", "training"):
+            values[part] = without_unset(values[part])
+        if values["selection"]["proxy"] is not None:
+            values["selection"]["proxy"] = without_unset(values["selection"]["proxy"])
         point = (self.selection.scoring, self.selection.temperature)
         if point == ("evaluation", None):  # where all looked before it was an option: their names stay
             del values["selection"]["scoring"], values["selection"]["temperature"]
@@ -296,7 +304,7 @@ def _training(values: Mapping[str, Any]) -> TrainingConfig:
 
 def without_unset(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without those that came later and are not used: names of runs from before stay as they were."""
-    return {name: value for name, value in values.items() if value is not None or name not in _LATER}
+    return {name: each for name, each in values.items() if name not in _LATER or not (each is None or each is False)}
 
 
 def digest(values: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from utils.errors import UserError
 from utils.files import read_field
 
 _LACKS_MEMORY = ("out of memory", "ALLOC_FAILED", "can't allocate memory")  # as CUDA, its libraries and torch say it
+_FORGET_PEAK = Path("/proc/self/clear_refs")
+_CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts; without it, it adds in any order
 _OF_THE_DEVICE = (
     "CUDA error",
     "cuDNN error",
@@ -103,6 +106,31 @@ def moved(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     return tensor.to(device)
 
 
+@contextmanager
+def untuned_convolutions() -> Iterator[None]:
+    """Take cuDNN's first choice of algorithm within the block, where the number of images changes all the time.
+
+    Tuning tries every algorithm for each number of images anew, which takes longer than the few passes it speeds up.
+    """
+    tuned = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = tuned
+
+
+def compute_deterministically() -> None:
+    """Have torch compute the same bits each time from now on, in the whole process, and refuse what it cannot.
+
+    On a GPU sums are otherwise added in the order in which threads arrive, and convolutions tuned anew in each process.
+    """
+    os.environ.setdefault(*_CUBLAS)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
 def finish_queued_work(device: torch.device) -> None:
     """Wait for a GPU to finish, so that a clock read next is right."""
     if device.type == "cuda":
@@ -124,8 +152,20 @@ def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Count :func:`peak_memory` from here on; where the system cannot, it stays that of the whole process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        _FORGET_PEAK.write_text("5")
+
+
 def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that this process has held: on the GPU where it computes on one, else resident in RAM."""
+    """Return the most bytes held since :func:`forget_peak_memory`, or since this process began.
+
+    They are those on the GPU where it computes on one, else those resident in RAM.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if kilobytes := read_field(Path("/proc/self/status"), "VmHWM"):  # getrusage counts who started this process too

@@ -262,6 +262,7 @@ def _proxy(values: Namespace, given: Collection[str]) -> TrainingConfig:
         augment=False,
         amp=values.amp,
         compile=values.compile,
+        deterministic=values.deterministic,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -34,7 +35,28 @@ def test_select_and_retrain(gpu, monkeypatch, tmp_path: Path, capsys, analyses):
     (coreset,) = tmp_path.glob("*/coreset.npz")
     call(monkeypatch, "cross_network_generalization", *DIGITS, *save, "--cross", "LeNet")
     call(monkeypatch, "main", *DIGITS, *save, "--coreset", str(coreset), "--amp")
-    assert "pretended GPU" in (coreset.parent / "summary.json").read_text()
+    summary, selection = (
+        json.loads((coreset.parent / f"{name}.json").read_text()) for name in ("summary", "selection")
+    )
+    assert summary["device"] == "pretended GPU"
+    assert summary["peak_memory_bytes"] >= selection["peak_memory_bytes"] > 0
+
+
+def test_deterministic_runs_are_runs_of_their_own(gpu, monkeypatch, tmp_path: Path, capsys):
+    flags = (*DIGITS, "--save_path", str(tmp_path), "--fraction", "0.02", "--selection", "LCMat", "-se", "1")
+    call(monkeypatch, "main", *flags)
+    assert torch.backends.cudnn.benchmark
+    assert not torch.are_deterministic_algorithms_enabled()
+    call(monkeypatch, "main", *flags, "--deterministic")
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
+    recorded = [json.loads(path.read_text())["run"]["training"] for path in tmp_path.glob("*/config.json")]
+    assert sorted(each["deterministic"] for each in recorded) == [False, True]
+    assert len(list((tmp_path / "proxies").glob("*.pt"))) == 2
+    learn = ("--method", "DSA", "--ipc", "1", "--iterations", "1", "--strategy", "scale")
+    with pytest.raises(RuntimeError, match="grid_sampler_2d_backward_cuda does not have a deterministic"):
+        call(monkeypatch, "condense", *DIGITS, *learn, "--deterministic", "--save_path", str(tmp_path))
 
 
 @pytest.mark.parametrize("method", ["LCMat", "DC", "DSA", "DM"])
@@ -43,3 +65,20 @@ def test_condense_and_train(gpu, monkeypatch, tmp_path: Path, capsys, method):
     learn = ("--method", method, "--ipc", "2", "--iterations", "2", "--real_batch", "4", *loops)
     call(monkeypatch, "condense", *DIGITS, *learn, "--save_path", str(tmp_path))
     assert "| Digits  | MLP " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        ("--protocol", "memory", "--selection", "LCMat", "-se", "1"),
+        ("--protocol", "replay", "--condensation", "DM", "--iterations", "1"),
+        ("--protocol", "finetune"),
+    ],
+    ids=lambda flags: flags[1],
+)
+def test_learn_classes_step_by_step(gpu, monkeypatch, tmp_path: Path, capsys, memory):
+    steps = ("--steps", "2", *(() if "finetune" in memory else ("--ipc", "2")))
+    call(monkeypatch, "continual", *DIGITS, *steps, *memory, "--save_path", str(tmp_path))
+    assert "average accuracy (%)" in capsys.readouterr().out
+    (summary,) = tmp_path.glob("*/summary.json")
+    assert "pretended GPU" in summary.read_text()

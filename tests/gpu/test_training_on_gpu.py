@@ -11,10 +11,12 @@ from tiny_data import make_data
 
 import nets
 from experiments.proxy import ProxyConfig, train_proxy
+from methods.deepfool import perturbations
 from utils.config import OptimizerConfig, TrainingConfig
 from utils.data.batches import Batches
 from utils.data.siamese import FAMILIES
 from utils.data.training_set import TrainingSet
+from utils.device import forget_peak_memory, peak_memory
 from utils.execution import ExecutionConfig
 from utils.training.evaluation import evaluate, with_batches_that_fit
 from utils.training.machine import Machine
@@ -76,6 +78,36 @@ def test_batches_are_made_without_waiting(gpu, held):
     next(batches)
     torch.cuda.set_sync_debug_mode("error")
     assert sum(len(batch) for batch in batches) == len(data.pool) - 16
+
+
+def test_images_are_held_on_a_gpu_once(gpu):
+    images = make_data().train
+    first = Machine(GPU).hold(images)
+    held = gpu.memory.allocated
+    assert Machine(GPU).hold(images) is first
+    assert gpu.memory.allocated == held >= images.nbytes
+    assert Machine(GPU, ExecutionConfig(data_on_device="off")).hold(images) is images
+    del first
+    assert gpu.memory.allocated < held
+
+
+def test_a_peak_can_be_forgotten(gpu):
+    torch.zeros(1 << 20, device=GPU)
+    assert peak_memory(GPU) >= 1 << 22
+    forget_peak_memory(GPU)
+    assert peak_memory(GPU) == gpu.memory.allocated < 1 << 22
+
+
+def test_deepfool_has_no_convolution_tuned(gpu):
+    torch.backends.cudnn.benchmark = True
+    data = make_data()
+    network = nets.build("ConvNet", 1, 3, 8).to(GPU)
+    with gpu.phase("deepfool") as phase:
+        scores = perturbations(network, Batches(data.train.to(GPU), data.spec, data.pool, 30, device=GPU))
+    assert len(scores) == len(data.pool)
+    assert phase.launches > 0
+    assert not phase.tuned
+    assert torch.backends.cudnn.benchmark
 
 
 class Killed(BaseException):

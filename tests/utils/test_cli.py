@@ -144,6 +144,13 @@ def test_too_little_memory_of_a_library_on_a_gpu_is_too_little_memory(capsys, sa
     assert "--data_on_device off" in capsys.readouterr().err
 
 
+def test_what_cannot_be_deterministic_is_one_line_and_status_2(capsys):
+    said = "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set …"
+    assert run_main(raiser(RuntimeError(said))) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: --deterministic: grid_sampler_2d_backward_cuda gives other bits each time")
+
+
 def test_a_gpu_that_fails_is_one_line_and_status_2(capsys):
     assert run_main(raiser(RuntimeError("CUDA error: unspecified launch failure\nCompile with …"))) == 2
     error = capsys.readouterr().err

@@ -110,13 +110,16 @@ def test_random_numbers_go_on_from_a_saved_state():
 
 def test_peak_memory_counts_what_was_held_and_let_go():
     program = (
-        "import torch; from utils.device import peak_memory; cpu = torch.device('cpu'); before = peak_memory(cpu);"
-        "torch.ones(200, 2**18).sum(); print([before, peak_memory(cpu)])"
+        "import torch; from utils.device import forget_peak_memory, peak_memory; cpu = torch.device('cpu');"
+        "before = peak_memory(cpu);"
+        "torch.ones(200, 2**18).sum(); after = peak_memory(cpu);"
+        "forget_peak_memory(cpu); print([before, after, peak_memory(cpu)])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    before, after = json.loads(done.stdout)
+    before, after, forgotten = json.loads(done.stdout)
     assert 2**22 < before < 2**34
     assert 0.9 * 200 * 2**20 < after - before < 1.3 * 200 * 2**20
+    assert after - forgotten > 0.5 * 200 * 2**20
 
 
 def test_a_device_is_described_in_words():

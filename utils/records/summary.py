@@ -23,6 +23,7 @@ class Timing:
     seconds: Mapping[str, float] = field(default_factory=dict)
     images_per_second: Mapping[str, float] = field(default_factory=dict)
     temperature: float | None = None  # that was found where --temperature is auto
+    peak_memory_bytes: int = 0  # of what they cover
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 
@@ -10,6 +11,8 @@ from utils.data.images import Images, fits_on_device
 from utils.device import pick_device
 from utils.distributed import SINGLE_PROCESS, World
 from utils.execution import ExecutionConfig
+
+_HELD: WeakKeyDictionary[Images, WeakValueDictionary[torch.device, Images]] = WeakKeyDictionary()  # while in use
 
 
 @dataclass(frozen=True)
@@ -29,5 +32,12 @@ class Machine:
         return cls(pick_device(execution.gpu, world.local_rank), execution, world)
 
     def hold(self, images: Images) -> Images:
-        """Return the images on the device where they fit, else as they are."""
-        return images.to(self.device) if fits_on_device(images, self.device, self.execution.data_on_device) else images
+        """Return the images on the device where they fit, else as they are; those held there already are not copied."""
+        there = _HELD.setdefault(images, WeakValueDictionary())
+        held = there.get(self.device)
+        if held is not None and self.execution.data_on_device != "off":
+            return held
+        if not fits_on_device(images, self.device, self.execution.data_on_device):
+            return images
+        there[self.device] = held = images.to(self.device)
+        return held

@@ -24,6 +24,7 @@ from utils.data.siamese import Siamese
 from utils.data.training_set import TrainingSet
 from utils.device import (
     autocast,
+    compute_deterministically,
     full_precision,
     is_of_the_device,
     memory_layout,
@@ -129,6 +130,8 @@ class Training:
         self.training_set, self.config, self.seed, self.purpose, self.label = training_set, config, seed, purpose, label
         self.machine, self.observer, self.on_history, self.profile = machine, observer, on_history, profile
         self.device, self.world = machine.device, machine.world
+        if config.deterministic:
+            compute_deterministically()
         self.checkpoint = Checkpoint(checkpoint, machine.execution.checkpoint_interval, machine.world)
         plain = RECORDED.get(config.augmentation)
         self.siamese = Siamese.of(config.augmentation) if config.augmentation and plain is None else None

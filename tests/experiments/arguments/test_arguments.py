@@ -121,6 +121,8 @@ TABLE = [
     ("--amp", "selection.proxy.amp", False, "t", True),
     ("--compile", "training.compile", False, "t", True),
     ("--compile", "selection.proxy.compile", False, "t", True),
+    ("--deterministic", "training.deterministic", False, "t", True),
+    ("--deterministic", "selection.proxy.deterministic", False, "t", True),
     ("--profile", "execution.profile", False, "t", True),
 ]
 

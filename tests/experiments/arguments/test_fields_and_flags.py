@@ -40,6 +40,7 @@ WITHOUT_FLAG = {
     "SelectionConfig.revision",  # of the method
     *("SelectionConfig.features", "SelectionConfig.scores"),  # digests of the files that --features and --scores name
     *("CondensationConfig.data", "CondensationConfig.model", "CondensationConfig.seed"),  # as in Settings
+    "CondensationConfig.deterministic",  # as in TrainingConfig
     "ScenarioConfig.order_seed",  # one of the numbers of --order_seed
 }
 
