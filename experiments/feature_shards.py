@@ -19,6 +19,7 @@ from torch import Tensor
 
 from methods.features import Features, StoredFeatures
 from utils.arrays import as_labels
+from utils.distributed import World
 from utils.errors import UserError
 from utils.files import content_digest, read_json, write_json
 from utils.lock import FileLock
@@ -70,20 +71,22 @@ class ShardWriter:
             self.unfinished.replace(self.folder)
 
 
-def load_shards(folder: Path) -> tuple[StoredFeatures, Tensor, str | None]:
+def load_shards(folder: Path, world: World) -> tuple[StoredFeatures, Tensor, str | None]:
     """Return features that are read when asked for, their indices into the training set, and its fingerprint if known.
+
+    Rank 0 looks for damage for all.
 
     Raises:
         UserError: a kind of file is missing, is damaged, or does not fit the others.
     """
-    manifest = _checked_manifest(folder)
+    manifest = world.on_rank_zero(_checked_manifest, folder)
     files = {kind: sorted(folder.glob(f"{kind}*.npy")) for kind in _KINDS}
     missing = [kind for kind in _KINDS[:3] if not files[kind]]
     if missing:
         raise UserError(f"{folder} lacks {', '.join(f'{kind}*.npy' for kind in missing)}")
     try:
         labels = _joined(files["labels"])
-        features = StoredFeatures.of(Rows(files["embeddings"]), Rows(files["logits"]), labels)
+        features = StoredFeatures.of(Rows(files["embeddings"]), Rows(files["logits"]), labels, world)
         indices = as_labels(_joined(files["indices"])) if files["indices"] else torch.arange(len(features))
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error

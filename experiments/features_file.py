@@ -14,6 +14,7 @@ from utils.arrays import as_labels
 from utils.config import DataConfig
 from utils.data.fingerprint import check_made_of
 from utils.data.load import Data
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.files import read_npz, remove_leftovers, write_npz
 from utils.lock import FileLock
@@ -34,7 +35,9 @@ def save_features(path: Path, features: Features, data: Data, config: DataConfig
         write_npz(path, {**arrays, "indices": data.pool.numpy()})
 
 
-def load_features(path: Path, data: Data, config: DataConfig, device: torch.device) -> AnyFeatures:
+def load_features(
+    path: Path, data: Data, config: DataConfig, device: torch.device, world: World = SINGLE_PROCESS
+) -> AnyFeatures:
     """Return the features of ``data.pool``: from an npz held, from a folder of shards to be read when asked for.
 
     They stand for the training images at its ``indices``; without those, for all of them in order.
@@ -42,7 +45,7 @@ def load_features(path: Path, data: Data, config: DataConfig, device: torch.devi
     Raises:
         UserError: an array is missing, or the file does not fit the data set, or is of other images.
     """
-    features, indices, train_images = load_shards(path) if path.is_dir() else _load_npz(path)
+    features, indices, train_images = load_shards(path, world) if path.is_dir() else _load_npz(path)
     check_made_of(path, train_images, config)
     return features.subset(rows_of_pool(path, indices, len(features), features.labels, data)).to(device)
 

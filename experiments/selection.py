@@ -271,11 +271,13 @@ class Selection:
     def _looked_at(self) -> AnyFeatures:
         """The features of the pool in evaluation mode, before any temperature; in files where they go there."""
         if self.execution.features is not None:
-            return load_features(Path(self.execution.features), self.data, self.run.data, self.machine.device)
+            return self._loaded(Path(self.execution.features))
         if not self._in_shards or self.config.scoring == "class_batches":
             return self._evaluated(self.proxy, self.data.pool)
-        path = self._write_shards(self._evaluated_here)
-        return load_features(path, self.data, self.run.data, self.machine.device)
+        return self._loaded(self._write_shards(self._evaluated_here))
+
+    def _loaded(self, path: Path) -> AnyFeatures:
+        return load_features(path, self.data, self.run.data, self.machine.device, self.machine.world)
 
     @property
     def _in_shards(self) -> bool:

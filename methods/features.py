@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nets.last_layer import Gradients
 from utils.arrays import are_stored, as_features, as_stored_features
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.rows import Rows
 
@@ -102,9 +103,9 @@ class StoredFeatures:
     coordinates: Tensor | None = None
 
     @classmethod
-    def of(cls, embeddings: Any, logits: Any, labels: Any) -> StoredFeatures:
-        """Return validated features, of matrices that are looked at some rows at a time; errors as ``Features.of``."""
-        return cls(*as_stored_features(embeddings, logits, labels))
+    def of(cls, embeddings: Any, logits: Any, labels: Any, world: World = SINGLE_PROCESS) -> StoredFeatures:
+        """Return features that rank 0 validates for all, some rows at a time; errors as ``Features.of``."""
+        return cls(*as_stored_features(embeddings, logits, labels, world))
 
     def __len__(self) -> int:
         return len(self.labels)

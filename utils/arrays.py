@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.rows import Rows
 
@@ -30,18 +31,28 @@ def as_features(embeddings: Any, logits: Any, labels: Any) -> tuple[Tensor, Tens
     return z, f, y
 
 
-def as_stored_features(embeddings: Any, logits: Any, labels: Any) -> tuple[Rows, Rows, Tensor]:
-    """Return the same of matrices that are not held, Rows or memory-mapped arrays, checked some rows at a time."""
+def as_stored_features(
+    embeddings: Any, logits: Any, labels: Any, world: World = SINGLE_PROCESS
+) -> tuple[Rows, Rows, Tensor]:
+    """Return the same of matrices that are not held, Rows or memory-mapped arrays.
+
+    Rank 0 of ``world`` looks at them for all, some rows at a time.
+    """
     z, f = (each if isinstance(each, Rows) else Rows([_array(each)]) for each in (embeddings, logits))
     y = as_labels(labels)
     _check_together(z, f, y)
+    world.on_rank_zero(_check_rows, z, f)
+    return z, f, y
+
+
+def _check_rows(z: Rows, f: Rows) -> None:
+    """Raise UserError where a value of embeddings or logits is not finite, or logits are probabilities."""
     for name, rows in (("embeddings", z), ("logits", f)):
         start = 0
         for block in rows.blocks():
             _check_finite(name, block, start)
             start += len(block)
     _refuse_probabilities(f.blocks())
-    return z, f, y
 
 
 def are_stored(*values: Any) -> bool:

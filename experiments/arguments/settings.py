@@ -325,7 +325,7 @@ def idle_selection(values: Namespace, selection: SelectionConfig, method: Method
     elif selection.scoring != "temperature":
         yield "temperature", f"is not used with --scoring {selection.scoring}"
     if not method.takes_partitions:
-        yield "partitions", f"is not used by {name}, which is no facility location"
+        yield "partitions", f"is for greedy facility location, which {name} does not do here"
     if not (selection.prune or Need.DIFFICULTY in method.needs):
         yield "score", f"is not used by {name} without --prune"
     if values.scores is not None and selection.scores is None:

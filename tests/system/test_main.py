@@ -324,7 +324,7 @@ def test_a_selection_in_parts_says_what_it_came_to(commands):
     assert record.ratio > 0.99
     assert f"partitions: {record}" in answer.out
     told = commands.main(f"{FAST} --epochs 1 --fraction 0.05 --selection Uniform --partitions 4", "told")
-    assert "note: --partitions is not used by Uniform, which is no facility location" in told.err
+    assert "note: --partitions is for greedy facility location, which Uniform does not do here" in told.err
 
 
 def test_landscape_gaps_are_written_where_asked(commands):

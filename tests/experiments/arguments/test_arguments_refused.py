@@ -30,6 +30,7 @@ def notes(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("--selection Full --balance no", "balance"),
         ("--selection LCMatGC --partitions 3", "partitions"),
         ("--selection Submodular --partitions auto", "partitions"),
+        ("--selection LCMat --released --partitions auto", "partitions"),
         ("--coreset a.npz --partitions 3", "partitions"),
         ("--selection LCMat --kernel cosine", "kernel"),
         ("--selection Submodular --eps 0.1", "eps"),
