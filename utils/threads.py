@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 _WORTH_SHARING = 1 << 22  # values that one operation goes over
 _FORWARD_WORTH_SHARING = 20_000_000  # operations of one forward pass
@@ -47,6 +46,8 @@ def small_training(network: nn.Module, batch_shape: Sequence[int]) -> AbstractCo
         network: what is trained; left as it is.
         batch_shape: of the images of a step, [b, c, h, w].
     """
+    from torch.utils.flop_counter import FlopCounterMode  # brings triton, for which a selection need not wait
+
     shape = copy.deepcopy(network).to("meta").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         shape(torch.empty(*batch_shape, device="meta"))
