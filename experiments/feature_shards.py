@@ -22,7 +22,6 @@ from utils.arrays import as_labels
 from utils.distributed import World
 from utils.errors import UserError
 from utils.files import content_digest, read_json, write_json
-from utils.lock import FileLock
 from utils.rows import Rows, open_array
 
 _MANIFEST = "features.json"
@@ -33,7 +32,8 @@ _CHUNK = 1 << 24
 class ShardWriter:
     """Writes a folder of features part by part; it is there once ``finish`` was called, and not before.
 
-    Ranks that share the parts out have copies of one writer, and one of them finishes with what all have written.
+    Ranks that share the parts out have copies of one writer, and one of them finishes with what all have written. The
+    caller sees to it that nobody else writes the folder.
 
     Args:
         folder: what to write; an earlier one of this writer is replaced.
@@ -66,9 +66,8 @@ class ShardWriter:
     def finish(self, digests: Mapping[str, str]) -> None:
         """Write the manifest, with the ``digests`` of all files, and give the folder its name."""
         write_json(self.unfinished / _MANIFEST, {"train_images": self.train_images, "sha256": dict(digests)})
-        with FileLock(self.folder.with_name(f"{self.folder.name}.lock")):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.unfinished.replace(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.unfinished.replace(self.folder)
 
 
 def load_shards(folder: Path, world: World) -> tuple[StoredFeatures, Tensor, str | None]:

@@ -41,6 +41,7 @@ from utils.data.images import Images
 from utils.data.load import Data
 from utils.device import compute_deterministically, finish_queued_work, forget_peak_memory, peak_memory
 from utils.errors import UserError
+from utils.lock import FileLock
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
 from utils.training.evaluation import TEST_BATCH, embed_and_classify, with_batches_that_fit
@@ -300,14 +301,15 @@ class Selection:
             features: from int64 [m] into ``data.pool`` to the features of those images.
         """
         world, path, pool = self.machine.world, self._features_path, self.data.pool
-        writer = world.on_rank_zero(ShardWriter, path, self.run.data.train_images)
-        parts = torch.arange(len(pool)).split(_SHARD)
-        for number in range(len(parts))[world.rank :: world.size]:
-            writer.add(number, features(parts[number]), pool[parts[number]])
-        digests: dict[str, str] = {}
-        for of_rank in world.all_gather_object(writer.digests):
-            digests |= of_rank
-        world.on_rank_zero(writer.finish, digests)
+        with world.context_on_rank_zero(FileLock(path.with_name(f"{path.name}.lock"))):
+            writer = world.on_rank_zero(ShardWriter, path, self.run.data.train_images)
+            parts = torch.arange(len(pool)).split(_SHARD)
+            for number in range(len(parts))[world.rank :: world.size]:
+                writer.add(number, features(parts[number]), pool[parts[number]])
+            digests: dict[str, str] = {}
+            for of_rank in world.all_gather_object(writer.digests):
+                digests |= of_rank
+            world.on_rank_zero(writer.finish, digests)
         print(f"features: {path}", flush=True)
         return path
 
