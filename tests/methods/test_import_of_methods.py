@@ -19,5 +19,5 @@ def test_the_library_call_imports_little_beside_torch():
     packages = {name.partition(".")[0] for name in modules}
     assert packages - set(sys.stdlib_module_names) <= {"methods", "nets", "utils", "numpy", "torch"}
     assert not [name for name in modules if name.startswith(("utils.training", "utils.records", "utils.config"))]
-    values = {"utils.data.coreset", "utils.data.origin", "utils.data.training_set"}
+    values = {f"utils.data.{name}" for name in ("coreset", "origin", "partitioned", "training_set")}
     assert {name for name in modules if name.startswith("utils.data.")} <= values, "no loader"
