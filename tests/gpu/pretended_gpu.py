@@ -51,6 +51,7 @@ class OnGpu(torch.Tensor):
     """A tensor that says it is on the GPU; ``inner`` holds its values, on the CPU."""
 
     inner: Tensor
+    untrack: weakref.finalize[..., OnGpu]  # gives the bytes back
     scalar: bool  # made of a Python number, which CUDA operations take from the CPU
     __torch_function__ = torch._C._disabled_torch_function_impl
 
@@ -116,7 +117,7 @@ class Memory:
                 raise
             self.allocated += entry[1]
         entry[0] += 1
-        weakref.finalize(tensor, self._release, address)
+        tensor.untrack = weakref.finalize(tensor, self._release, address)
 
     def borrow(self, count: int) -> None:
         """Ask for ``count`` bytes beside what is allocated."""
@@ -779,6 +780,16 @@ def _indices(index: Any) -> Any:
     return index
 
 
+def _set_data(gpu: PretendedGpu, self: Tensor, value: Tensor) -> Any:
+    """What ``parameter.data = …`` does: the tensor stands for other values, of another layout."""
+    torch.Tensor.data.__set__(self, value)
+    if isinstance(self, OnGpu) and isinstance(value, OnGpu):
+        if hasattr(self, "untrack"):
+            self.untrack()
+        self.inner = value.inner
+        gpu.memory.track(self)
+
+
 def _get_item(gpu: PretendedGpu, self: Tensor, index: Any) -> Any:
     return torch.Tensor.__getitem__(self, _indices(index))
 
@@ -799,6 +810,7 @@ _SPECIAL: dict[Any, Any] = {
     torch.Tensor.tolist: _only(lambda gpu, self: self.to("cpu").tolist()),
     torch.Tensor.cuda: lambda gpu, self, *args, **kwargs: self.to(META),
     torch.Tensor.new_tensor: _only(_new_tensor),
+    torch.Tensor.data.__set__: _set_data,
     torch.Tensor.__getitem__: _only(_get_item),
     torch.Tensor.__setitem__: _only(_set_item),
     torch.Tensor.__reduce_ex__: _only(lambda gpu, self, protocol: self.inner.__reduce_ex__(protocol)),

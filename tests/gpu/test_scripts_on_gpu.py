@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import sys
@@ -82,3 +83,21 @@ def test_learn_classes_step_by_step(gpu, monkeypatch, tmp_path: Path, capsys, me
     assert "average accuracy (%)" in capsys.readouterr().out
     (summary,) = tmp_path.glob("*/summary.json")
     assert "pretended GPU" in summary.read_text()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [("--worst_case", "last"), ("--worst_case", "all", "--directions", "sharpest", "--images", "30")],
+    ids=lambda flags: flags[1],
+)
+def test_look_at_the_losses_of_coresets(gpu, monkeypatch, tmp_path: Path, capsys, view):
+    around = ("--dataset", "Digits", "--model", "MLP", "-se", "1", "--points", "3", "--radius", "0.5", "--random", "2")
+    around += ("--selection", "LCMat", "--fraction", "0.02")
+    call(monkeypatch, "landscape", *around, *view, "--save_path", str(tmp_path))
+    (folder,) = tmp_path.glob("landscape_*")
+    losses = list(csv.DictReader((folder / "landscape.csv").read_text().splitlines()))
+    assert len({row["full set"] for row in losses}) == len(losses) == 9
+    assert (folder / "landscape.png").read_bytes()[:4] == b"\x89PNG"
+    worst = list(csv.DictReader((folder / "worst_cases.csv").read_text().splitlines()))
+    assert {row["coreset"] for row in worst} == {"LCMat"}
+    assert all(float(row["worst"]) > 0 for row in worst)
