@@ -13,8 +13,8 @@ if [ "$PLACES" -gt 1 ]; then
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((CORES > PLACES ? CORES / PLACES : 1))}
     SHARING=${#DEVICES[@]}
     export RUNS_AT_ONCE=$(((PLACES - 1) / (SHARING > 0 ? SHARING : 1) + 1))
-    trap 'kill $(jobs -p) 2> /dev/null; exit 130' INT TERM
 fi
+trap 'kill $(jobs -p) 2> /dev/null; wait; exit 130' INT TERM # once what was started has saved where it is
 
 start() { # COMMAND …; what it prints is dropped, because the script prints one table of everything at the end
     find_place

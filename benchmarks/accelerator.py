@@ -17,14 +17,20 @@ _FRACTION = 0.1
 _SHAPES = {"CIFAR-10 (50,000, 10 classes)": lambda: even(50_000), "ImageNet (1,281,167, 1000 classes)": imagenet}
 
 
-def on_accelerator(repeats: int) -> Iterator[str]:
-    """Yield a table: seconds on the GPU and on the CPU, and their ratio."""
+def on_accelerator(repeats: int, samples: int | None = None) -> Iterator[str]:
+    """Yield a table: seconds on the GPU and on the CPU, and their ratio.
+
+    Args:
+        repeats: of the selections on the GPU.
+        samples: to select from, in 10 classes; None: as many as CIFAR-10 has, and as many as ImageNet.
+    """
     device = pick_device()
     if device.type != "cuda":
         yield "Not measured: no accelerator."
         return
     rows = []
-    for name, shape in _SHAPES.items():
+    shapes = _SHAPES if samples is None else {f"{samples:,}, 10 classes": partial(even, samples)}
+    for name, shape in shapes.items():
         here = shape()
         there = Features(here.embeddings.to(device), here.logits.to(device), here.labels.to(device))
 
