@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from apricot import FacilityLocationSelection
-from submodlib import FacilityLocationFunction
 
+from benchmarks import submodlib_greedy
 from benchmarks.measure import medians, table
 from benchmarks.settings import EPS, NUM_DIMS
 from benchmarks.shapes import one_class
@@ -28,7 +28,7 @@ def against_libraries(repeats: int) -> Iterator[str]:
     similarity = (matrix.offset() - matrix.held).clamp_(min=0).numpy()
     libraries: dict[str, Maximise] = {
         "here": lambda: lazy_greedy(FacilityLocation(matrix), _BUDGET).indices,
-        "submodlib LazyGreedy (C++)": submodlib_lazy(similarity, _BUDGET),
+        "submodlib LazyGreedy (C++)": submodlib_greedy.lazy(submodlib_greedy.facility_location(similarity), _BUDGET),
         "apricot lazy": apricot_lazy(similarity, _BUDGET, "lazy"),
         "apricot two-stage (its default)": apricot_lazy(similarity, _BUDGET, "two-stage"),
     }
@@ -39,24 +39,6 @@ def against_libraries(repeats: int) -> Iterator[str]:
         for name, maximise in libraries.items()
     ]
     yield table([f"{_BUDGET} of {_N:,}", "seconds", "of ours", "same picks"], rows)
-
-
-def submodlib_lazy(similarity: np.ndarray, budget: int) -> Maximise:
-    """Return a call of submodlib's LazyGreedy in C++."""
-    function = FacilityLocationFunction(n=len(similarity), mode="dense", sijs=similarity, separate_rep=False)
-
-    def maximise() -> np.ndarray:
-        picks = function.maximize(
-            budget=budget,
-            optimizer="LazyGreedy",
-            stopIfZeroGain=False,
-            stopIfNegativeGain=False,
-            verbose=False,
-            show_progress=False,
-        )
-        return np.array([index for index, _ in picks])
-
-    return maximise
 
 
 def apricot_lazy(similarity: np.ndarray, budget: int, optimizer: str) -> Maximise:

@@ -1,0 +1,149 @@
+"""How fast every method selects, and in what memory, beside other packages where they have it.
+
+    pip install -r benchmarks/requirements.txt
+    python -m benchmarks.methods --csv figures/methods.csv    # about ten minutes on two cores
+
+5,000 samples of 10 classes, d 512, float32, all classes at once, on 2 threads. Scores are given, as in a library call.
+Seconds are medians of repeats that take turns; memory is the most resident bytes less those before, inputs included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from threadpoolctl import threadpool_limits
+
+from benchmarks.measure import Measured, measured, table, taking_turns
+from benchmarks.method_peers import Peer, peer_of
+from benchmarks.settings import EPS
+from benchmarks.shapes import even
+from methods import METHODS, make_method, select_coreset
+from methods.features import Features
+from utils.cli import run_main
+from utils.device import describe_device
+from utils.flags import integer, number
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one method took, and its peer for the largest fraction.
+
+    Attributes:
+        method: its name.
+        seconds: for each fraction.
+        peak_bytes: beyond the inputs, the most of all fractions.
+        peer: how another package selects, or None.
+        peer_took: what that took.
+        same: share of the picks that are the same, in their order.
+        objectives: of the method's picks and of the peer's, where there is an objective.
+    """
+
+    method: str
+    seconds: Mapping[float, float]
+    peak_bytes: int
+    peer: Peer | None = None
+    peer_took: Measured | None = None
+    same: float | None = None
+    objectives: tuple[float, float] | None = None
+
+    def cells(self) -> dict[str, str]:
+        """Return the row's text by column."""
+        seconds = {f"{fraction:.0%} (s)": f"{each:.3f}" for fraction, each in self.seconds.items()}
+        own, other = ("", "") if self.objectives is None else (f"{each:.6g}" for each in self.objectives)
+        return {
+            "method": self.method,
+            **seconds,
+            "MB": f"{self.peak_bytes / 1e6:.0f}",
+            "peer, at the largest": "" if self.peer is None else self.peer.name,
+            "peer (s)": "" if self.peer_took is None else f"{self.peer_took.seconds:.3f}",
+            "peer (MB)": "" if self.peer_took is None else f"{self.peer_took.peak_bytes / 1e6:.0f}",
+            "same picks": "" if self.same is None else f"{self.same:.1%}",
+            "objective": own,
+            "peer's objective": other,
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure every method, print a table, and write it as csv where asked."""
+    chosen = _parser().parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    with threadpool_limits(chosen.threads):
+        features = even(chosen.samples)
+        rows = [_row(name, features, sorted(chosen.fractions), chosen.repeats).cells() for name in chosen.methods]
+    print(f"{describe_device(torch.device('cpu'))}, {chosen.threads} threads, torch {torch.__version__}\n")
+    print(table(list(rows[0]), [list(row.values()) for row in rows]))
+    if chosen.csv is not None:
+        with chosen.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _row(name: str, features: Features, fractions: Sequence[float], repeats: int) -> Row:
+    print(name, file=sys.stderr, flush=True)
+    options = {"eps": EPS} if "eps" in {field.name for field in dataclasses.fields(METHODS[name])} else {}
+    works = [partial(measured, _selecting(name, features, fraction, options)) for fraction in fractions]
+    peer = peer_of(make_method(name, **options), features, round(fractions[-1] * len(features)))
+    if peer is not None:
+        works.append(partial(measured, peer.picks))
+    took = taking_turns(*works, repeats=repeats)
+    own = took[: len(fractions)]
+    row = Row(
+        name,
+        {fraction: each.seconds for fraction, each in zip(fractions, own, strict=True)},
+        max(each.peak_bytes for each in own),
+    )
+    if peer is None:
+        return row
+    picks, others = own[-1].result, took[-1].result
+    objectives = None if peer.objective is None else (peer.objective(picks), peer.objective(others))
+    same = float(np.mean(picks == others))
+    return dataclasses.replace(row, peer=peer, peer_took=took[-1], same=same, objectives=objectives)
+
+
+def _selecting(
+    name: str, features: Features, fraction: float, options: Mapping[str, float]
+) -> Callable[[], np.ndarray]:
+    """Return a call that selects from all classes at once, by the losses where the method takes scores."""
+    scores = F.cross_entropy(features.logits, features.labels, reduction="none")  # [n]
+
+    def select() -> np.ndarray:
+        coreset = select_coreset(
+            name,
+            embeddings=features.embeddings,
+            logits=features.logits,
+            labels=features.labels,
+            scores=scores,
+            fraction=fraction,
+            balance=False,
+            **options,
+        )
+        return coreset.indices
+
+    return select
+
+
+def _parser() -> argparse.ArgumentParser:
+    every = [name for name, method in METHODS.items() if not method.whole]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description="How fast every method selects.")
+    parser.add_argument("--methods", nargs="+", choices=every, default=every, help="which (all)")
+    parser.add_argument("--samples", type=integer(20), default=5000, help="in all (5000)")
+    parser.add_argument("--fractions", nargs="+", type=number("(0, 1]"), default=[0.01, 0.05, 0.1], help="to keep")
+    parser.add_argument("--threads", type=integer(1), default=2, help="of torch, and of what the peers use (2)")
+    parser.add_argument("--repeats", type=integer(1), default=3, help="that take turns, two seconds each at least (3)")
+    parser.add_argument("--csv", type=Path, help="where to write the table too")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_main(main))
