@@ -12,7 +12,7 @@ from experiments.coreset_files import CONTENT
 from experiments.data import as_found
 from experiments.retraining import retrain
 from experiments.selection import Selection
-from methods import METHODS
+from methods import METHODS, revision_of
 from utils.config import RunConfig
 from utils.errors import UserError
 from utils.execution import ExecutionConfig
@@ -77,7 +77,7 @@ def _selection(config: RunConfig, machine: Machine) -> Selection:
         raise UserError(f"the coreset of {config.name()} was a file and is lost; give the file as --coreset again")
     if selection.method not in METHODS:
         raise UserError(f"the synthetic set of {config.name()} is lost; call the condense.py that made it again")
-    if selection.revision != METHODS[selection.method].revision:
+    if selection.revision != revision_of(selection.method, selection.score if selection.scores is None else None):
         raise UserError(f"{config.name()} was to be selected as an earlier version did; start it anew with main.py")
     execution = dataclasses.replace(
         execution,

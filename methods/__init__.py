@@ -111,6 +111,16 @@ def make_method(name: str, **options: Any) -> Method:
     return METHODS[name](**options)
 
 
+def revision_of(method: str, score: str | None) -> int | None:
+    """Return the revision of a method together with that of the score that it selects, or is pruned, by, if any.
+
+    Args:
+        method: a name of ``METHODS``.
+        score: a name of ``SCORES``, or None.
+    """
+    return sum(METHODS[each].revision or 0 for each in (method, score) if each is not None) or None
+
+
 @usual_defaults()
 def select_coreset(
     method: str,

@@ -20,7 +20,8 @@ class CCS(Method):
     """Leave out the share β of the hardest samples, then pick at random from strata of equal width in difficulty.
 
     Strata are visited from the smallest to the largest (algorithm 1). Each gives ⌊budget left / strata left⌋ samples,
-    or all that it has. Fewer than β are left out where the budget asks for more than 1 − β.
+    or all that it has. Fewer than β are left out where the budget asks for more than 1 − β. The authors' code takes
+    strata over all classes (--balance no), and leaves out by AUM whatever the strata are of.
 
     Attributes:
         beta: β; the authors take 0.3 to keep 10 % of CIFAR-10 by AUM, and less to keep more.

@@ -26,7 +26,8 @@ class D2(EmbeddingMethod):
     for j ∈ N(k). N(i) holds i's nearest neighbours and the samples that i is one of. The paper tunes k and γ_r.
 
     Two scales are fixed here, so that one γ suits every network and score: s is the difficulty from 0 to 1, and d_ij
-    the Euclidean distance of the directions z / ‖z‖.
+    the Euclidean distance of the directions z / ‖z‖. The authors' code takes both as they come, weighs messages by
+    exp(−d_ij) and exp(−γ_r d_jk), and picks from each stratum of the score by itself.
 
     Attributes:
         neighbours: k.

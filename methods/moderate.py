@@ -14,7 +14,8 @@ class Moderate(EmbeddingMethod):
     """Pick the lowest |d_i − median(d)| first, d_i = ‖z_i − the mean embedding of its class‖₂.
 
     The median is over the samples to select from, those of a class where the selection is balanced; of an even number
-    it is the lower one of the two in the middle.
+    it is the lower one of the two in the middle. The authors' code measures from the median of each coordinate instead
+    of the mean, and keeps the middle ranks of all classes together.
     """
 
     source = (

@@ -21,7 +21,8 @@ class Prototypicality(EmbeddingMethod):
     """Pick the samples with the largest, or the smallest, cosine distance to the nearest prototype first.
 
     Prototypes are the centres of k-means over the directions z / ‖z‖ of the samples to select from, one for each class
-    among them, started from the class means: where the selection is balanced, the mean of the class.
+    among them, started from the class means: where the selection is balanced, the mean of the class. The paper's
+    embeddings are of a self-supervised network, and its prototypes of all classes together (--balance no).
 
     Attributes:
         keep: hardest (far from every prototype) or easiest. The paper keeps the hardest where data are plenty, and the

@@ -15,7 +15,7 @@ from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, SIZE_FLAGS, s
 from experiments.arguments.parser import read_flags
 from experiments.command_line import Settings
 from experiments.feature_shards import features_digest
-from methods import METHODS, SCORES
+from methods import METHODS, SCORES, revision_of
 from methods.base import RANKING, Method, Need
 from methods.split import Split
 from utils.config import (
@@ -183,7 +183,7 @@ def selection_config(values: Namespace, name: str, method: Method, given: Collec
         name,
         values.balance or method.whole,
         _acting(method),
-        revision=method.revision,
+        revision=revision_of(name, score if scores is None else None),
         prune=prune,
         partitions=_partitions(values, method),
         score=score,

@@ -61,7 +61,7 @@ def confidence(sample: list[list[float]], label: int) -> float:
 def dynunc(sample: list[list[float]], label: int, window: int) -> float:
     p = confidences(sample, label)
     window = min(window, len(p))
-    return statistics.fmean(statistics.stdev(p[k : k + window]) for k in range(len(p) - window + 1))
+    return statistics.fmean(statistics.stdev(p[k : k + window]) for k in range(max(len(p) - window, 1)))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,15 @@ def test_by_hand():
         [math.sqrt(2) * p for p in (1 / 2, 1 / 3, 1 / 5)]
     )
     assert DynUnc().score(trace).tolist() == pytest.approx([1 / 6 / math.sqrt(2), 0, 11 / 20 / math.sqrt(2)], abs=1e-7)
+
+
+def test_dynamic_uncertainty_by_hand():
+    """p_y = ½, ⅔, ½, ¼: the windows of two epochs deviate by ⅙/√2, ⅙/√2 and ¼/√2, and the last does not count."""
+    margins = torch.tensor([0.0, math.log(2), 0.0, -math.log(3)])
+    trace = traced(torch.stack([margins, torch.zeros(4)], dim=1)[:, None], torch.zeros(1).long())
+    assert DynUnc(window=2).score(trace).tolist() == pytest.approx([1 / 6 / math.sqrt(2)])
+    assert DynUnc(window=3).score(trace).tolist() == pytest.approx([1 / 6 / math.sqrt(3)])
+    assert DynUnc(window=4).score(trace).tolist() == pytest.approx([statistics.stdev([1 / 2, 2 / 3, 1 / 2, 1 / 4])])
 
 
 @pytest.mark.parametrize(

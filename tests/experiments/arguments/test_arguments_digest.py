@@ -148,17 +148,21 @@ def test_what_does_not_act_leaves_the_digest_alone(base, change):
     assert digest_of(base) == digest_of(f"{base} {change}")
 
 
-@pytest.mark.parametrize("name", ["GradMatch", "Glister"])
+@pytest.mark.parametrize(
+    "name", ["GradMatch", "Glister", "DynUnc", "CCS --score DynUnc", "GradMatch --prune hardest:0.1 --score DynUnc"]
+)
 def test_a_method_that_picks_otherwise_than_before_is_not_taken_for_a_run_from_before(name):
     found = read(f"--selection {name}")
     config = found.run(found.sizes[0], found.seeds[0])
-    before = replace(config, selection=replace(config.selection, revision=None))
+    own = METHODS["GradMatch"].revision if "prune" in name else None  # of before the score's
+    before = replace(config, selection=replace(config.selection, revision=own))
     assert before.digest() != config.digest()
-    assert "revision" not in without_unset(before.as_dict()["selection"])
+    assert ("revision" in without_unset(before.as_dict()["selection"])) == (own is not None)
 
 
 def test_methods_that_pick_as_ever_keep_the_names_of_their_runs():
-    assert {name for name, method in METHODS.items() if method.revision is not None} == {"GradMatch", "Glister"}
+    assert {name for name, method in METHODS.items() if method.revision} == {"GradMatch", "Glister", "DynUnc"}
+    assert read("--selection CCS").selection.revision is None
 
 
 @pytest.mark.parametrize(("flags", "recorded"), [("", 1), ("-sti 0", 0), ("-sti 1", 1), ("-sti 5", 5)])
