@@ -80,12 +80,12 @@ def load_shards(folder: Path, world: World) -> tuple[StoredFeatures, Tensor, str
     """
     manifest = world.on_rank_zero(_checked_manifest, folder)
     files = {kind: sorted(folder.glob(f"{kind}*.npy")) for kind in _KINDS}
-    missing = [kind for kind in _KINDS[:3] if not files[kind]]
-    if missing:
-        raise UserError(f"{folder} lacks {', '.join(f'{kind}*.npy' for kind in missing)}")
+    if not files["labels"] or not (files["embeddings"] or files["logits"]):
+        raise UserError(f"{folder} must hold labels*.npy and embeddings*.npy, logits*.npy or both")
     try:
         labels = _joined(files["labels"])
-        features = StoredFeatures.of(Rows(files["embeddings"]), Rows(files["logits"]), labels, world)
+        z, f = (Rows(files[part]) if files[part] else None for part in ("embeddings", "logits"))
+        features = StoredFeatures.of(z, f, labels, world)
         indices = as_labels(_joined(files["indices"])) if files["indices"] else torch.arange(len(features))
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error

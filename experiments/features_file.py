@@ -19,15 +19,13 @@ from utils.errors import UserError
 from utils.files import read_npz, remove_leftovers, write_npz
 from utils.lock import FileLock
 
-_NAMES = ("embeddings", "logits", "labels")
-
 
 def save_features(path: Path, features: Features, data: Data, config: DataConfig) -> None:
     """Write an npz with embeddings [m, d], logits [m, C], labels [m] and indices [m] into ``data.train``.
 
     Where ``config`` says which the training images are, their fingerprint is written too.
     """
-    arrays = {name: getattr(features, name).cpu().numpy() for name in _NAMES}
+    arrays = {name: getattr(features, name).cpu().numpy() for name in ("embeddings", "logits", "labels")}
     if config.train_images is not None:
         arrays["train_images"] = np.array(config.train_images)
     with FileLock(path.with_suffix(".lock")):
@@ -40,10 +38,12 @@ def load_features(
 ) -> AnyFeatures:
     """Return the features of ``data.pool``: from an npz held, from a folder of shards to be read when asked for.
 
+    It holds labels, and embeddings, logits or both.
+
     They stand for the training images at its ``indices``; without those, for all of them in order.
 
     Raises:
-        UserError: an array is missing, or the file does not fit the data set, or is of other images.
+        UserError: labels, or both others, are missing; the file does not fit the data set, or is of other images.
     """
     features, indices, train_images = load_shards(path, world) if path.is_dir() else _load_npz(path)
     check_made_of(path, train_images, config)
@@ -53,11 +53,11 @@ def load_features(
 def _load_npz(path: Path) -> tuple[Features, Tensor, str | None]:
     """Return features, their indices into the training set, and its fingerprint if known; errors as load_features."""
     arrays = read_npz(path)
-    missing = [name for name in _NAMES if name not in arrays]
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")
+    if "labels" not in arrays or arrays.keys().isdisjoint(["embeddings", "logits"]):
+        held = ", ".join(arrays) or "nothing"
+        raise UserError(f"{path} must hold labels and embeddings, logits or both; it holds {held}")
     try:
-        features = Features.of(*(arrays[name] for name in _NAMES))
+        features = Features.of(arrays.get("embeddings"), arrays.get("logits"), arrays["labels"])
         indices = as_labels(arrays["indices"]) if "indices" in arrays else torch.arange(len(features))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from experiments.selection import Selection
 from methods import make_method
-from methods.base import Need
 from methods.features import Features
 from nets.last_layer import gradient_norms
 from utils.cli import Parser, run_main
@@ -102,7 +101,7 @@ def _indices(run: FinishedRun) -> np.ndarray:
 def _looks(config: RunConfig) -> bool:
     """Return whether the method looks at its proxy's features."""
     selection = config.selection
-    return selection.proxy is not None and Need.FEATURES in make_method(selection.method, **selection.options).needs
+    return selection.proxy is not None and make_method(selection.method, **selection.options).looks_at_features
 
 
 def _at_evaluation(config: RunConfig) -> RunConfig:

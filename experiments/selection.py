@@ -22,11 +22,11 @@ from experiments.features_file import load_features, save_features
 from experiments.proxy import Proxy, ProxyConfig, train_proxy
 from experiments.scores_file import GivenScores, load_scores, trace_scores
 from experiments.selection_inputs import compute_scores, gather
-from methods import SCORES, make_method
-from methods.base import Need
+from methods import SCORES, check_features, make_method
+from methods.base import FEATURES, Need
 from methods.budgets import budgets_for
 from methods.deepfool import perturbations
-from methods.features import AnyFeatures, Features
+from methods.features import AnyFeatures, Features, parts_of
 from methods.prune import Prune
 from methods.score_method import ScoreMethod, TraceMethod
 from methods.scoring import at_temperature, auto_temperature
@@ -42,6 +42,7 @@ from utils.data.load import Data
 from utils.device import compute_deterministically, finish_queued_work, forget_peak_memory, peak_memory
 from utils.errors import UserError
 from utils.lock import FileLock
+from utils.notes import note_once
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
 from utils.training.evaluation import TEST_BATCH, embed_and_classify, with_batches_that_fit
@@ -122,6 +123,10 @@ class Selection:
             difficulty=self._difficulty if self._prune or Need.DIFFICULTY in method.needs else None,
             pretrained=self._pretrained,
         )
+        try:
+            check_features(method, inputs)
+        except UserError as error:
+            raise UserError(f"{self.execution.features}: {error}") from error
         with self._timed("selection"):
             coresets = select_nested(
                 method,
@@ -147,6 +152,9 @@ class Selection:
         if self.execution.certificate == "no" or not has_network or self.own_data is not None:
             return coreset
         features = self._looked_at
+        if len(parts_of(features)) < len(FEATURES):
+            note_once("no certificate was measured: it takes embeddings and logits")
+            return coreset
         values = len(features) * features.embeddings.shape[1] * features.logits.shape[1]
         if self.execution.certificate == "auto" and values > _AT_ONCE:
             print(
@@ -330,7 +338,7 @@ class Selection:
 
     def _heated(self, features: AnyFeatures) -> AnyFeatures:
         """Return the features at the temperature that is asked for, or that the first of them ask for themselves."""
-        if self.config.scoring != "temperature":
+        if self.config.scoring != "temperature" or "logits" not in parts_of(features):
             return features
         if self.config.temperature != "auto":
             return at_temperature(features, float(self.config.temperature or 1))

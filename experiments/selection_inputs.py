@@ -40,7 +40,7 @@ def gather(
 
     return SelectionInputs(
         labels,
-        features() if Need.FEATURES in method.needs else None,
+        features() if method.looks_at_features else None,
         validation() if validation is not None and method.takes_validation else None,
         checked(scores(method)) if isinstance(method, ScoreMethod) else None,
         pretrained() if pretrained is not None and Need.PRETRAINED in method.needs else None,
@@ -65,4 +65,4 @@ def compute_scores(
     """
     if isinstance(method, TraceMethod):
         return method.score(trace())
-    return mean_gradient_norms(repeats()) if method.need is Need.REPEATS else perturbations()
+    return mean_gradient_norms(repeats()) if Need.REPEATS in method.needs else perturbations()

@@ -12,7 +12,7 @@ from typing import Any
 
 from methods.adacore import AdaCore
 from methods.aum import AUM
-from methods.base import Method, SelectionInputs
+from methods.base import Method, SelectionInputs, described
 from methods.budgets import budgets_for
 from methods.cal import Cal
 from methods.ccs import CCS
@@ -42,13 +42,13 @@ from methods.scoring import at_temperature, auto_temperature
 from methods.select import select
 from methods.split import Split
 from methods.submodular import Submodular
-from methods.torch_defaults import usual_defaults
 from methods.uncertainty import Uncertainty
 from methods.uniform import Uniform
 from utils.arrays import as_labels, as_scores
 from utils.coreset_size import CoresetSize
 from utils.data.coreset import Coreset
 from utils.errors import UserError, choose
+from utils.torch_defaults import usual_defaults
 
 __all__ = ["METHODS", "SCORES", "Coreset", "make_method", "select_coreset"]
 
@@ -121,6 +121,16 @@ def revision_of(method: str, score: str | None) -> int | None:
     return sum(METHODS[each].revision or 0 for each in (method, score) if each is not None) or None
 
 
+def check_features(method: Method, inputs: SelectionInputs) -> None:
+    """Raise UserError where ``method`` needs embeddings or logits that ``inputs`` lack; it names what does without."""
+    missing = method.missing(inputs)
+    if not missing:
+        return
+    others = [name for name, each in METHODS.items() if each().looks_at_features and missing.isdisjoint(each().needs)]
+    without = f"; {', '.join(others)} do without" if others else ""
+    raise UserError(f"{type(method).__name__} needs {described(missing)}; none were given{without}")
+
+
 @usual_defaults()
 def select_coreset(
     method: str,
@@ -149,8 +159,9 @@ def select_coreset(
         labels: integers [n], tensor or array.
         embeddings: floating [n, d], the input of the network's last linear layer. The computation runs in their
             dtype (half precision in float32) and on their device. A memory-mapped array (np.load with mmap_mode="r") is
-            never read whole: classes are one at a time, and parts too (``partitions``).
-        logits: floating [n, C].
+            never read whole: classes are one at a time, and parts too (``partitions``). None for a
+            method that needs none.
+        logits: floating [n, C]; None for a method that needs none.
         fraction: the part to keep, in (0, 1], round(fraction · n) samples.
         budget: instead of it, how many to keep in all.
         ipc: instead of it, how many to keep of each class.
@@ -182,6 +193,7 @@ def select_coreset(
     chosen = make_method(method, **options)
     size = CoresetSize.of(fraction=fraction, budget=budget, ipc=ipc, at_least_one=at_least_one)
     inputs = _inputs(chosen, labels, embeddings, logits, validation, scores, temperature)
+    check_features(chosen, inputs)
     pruned = None if prune is None else _prune(prune)
     budgets = budgets_for(inputs.labels, size, balance, prune=pruned)
     split = _partitions(chosen, partitions)

@@ -7,7 +7,7 @@ Its options are the dataclass's fields; one with a ``flag`` (utils/flags.py) is 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.features import AnyFeatures, Features
+from methods.features import AnyFeatures, Features, parts_of
 from methods.greedy.class_threads import pick_in_threads
 from methods.split import UNSPLIT, Split
 from methods.tie_breaking import ranking
@@ -28,13 +28,21 @@ from utils.errors import UserError
 class Need(Enum):
     """What a method needs beside labels; a run computes it, and errors name it."""
 
-    NOTHING = "nothing"
-    FEATURES = "embeddings and logits"
+    EMBEDDINGS = "embeddings"
+    LOGITS = "logits"
     TRACE = "a training trace (what the proxy's training said of each sample)"
     REPEATS = "the gradient norms of several independently trained networks"
     DIFFICULTY = "scores of how hard each sample is"
     PIXELS = "pixels and a network (adversarial perturbations)"
     PRETRAINED = "the embeddings of an ImageNet network"
+
+
+FEATURES = (Need.EMBEDDINGS, Need.LOGITS)  # what a network says of the samples
+
+
+def described(needs: Collection[Need]) -> str:
+    """Return the needs in words, in the order in which ``Need`` names them."""
+    return " and ".join(need.value for need in Need if need in needs)
 
 
 _COPIES, _BESIDE = 4, 64  # of a sample's features, and float64 values beside them, that a pick takes
@@ -50,7 +58,8 @@ class SelectionInputs:
 
     Attributes:
         labels: int64 [n].
-        features: of the n samples, held or not, or None where the method needs none.
+        features: of the n samples, held or not, with the parts of them that the method needs, or None where it needs
+            none.
         validation: of held-out samples (--val), or None.
         scores: float [n], computed from a training trace, repeats or pixels as the method defines them, or None.
         pretrained: floating [n, d], embeddings by an ImageNet network, or None.
@@ -110,29 +119,37 @@ class Method(ABC):
 
     Attributes:
         source: the paper, or where the method is from.
-        need: what it needs beside labels.
+        need: what it needs beside labels where its options say nothing else (``needs``).
         scoring: the point at which it looks at the loss unless told otherwise, a name of methods/scoring.py.
         takes_validation: whether it uses held-out samples where there are some.
         whole: whether it keeps every sample, so that neither fraction nor balance applies.
         acts_with: options that act only where another option has a certain value, {option: (other, value)}.
-        embeddings_only: whether it needs no proxy where it is given pretrained embeddings.
         revision: counts up, from None, where the same options give other picks than before, so that runs from
             before keep their names and are not taken for new ones.
     """
 
     source: ClassVar[str]
-    need: ClassVar[Need] = Need.FEATURES
+    need: ClassVar[tuple[Need, ...]] = FEATURES
     scoring: ClassVar[str] = "evaluation"
     takes_validation: ClassVar[bool] = False
     whole: ClassVar[bool] = False
     acts_with: ClassVar[Mapping[str, tuple[str, str | bool]]] = {}
-    embeddings_only: ClassVar[bool] = False
     revision: ClassVar[int | None] = None
 
     @property
     def needs(self) -> tuple[Need, ...]:
         """Return all that the method needs with the options it has."""
-        return (self.need,)
+        return self.need
+
+    @property
+    def looks_at_features(self) -> bool:
+        """Return whether the method needs embeddings, logits, or both."""
+        return not set(FEATURES).isdisjoint(self.needs)
+
+    def missing(self, inputs: SelectionInputs) -> set[Need]:
+        """Return which of embeddings and logits the method needs and ``inputs`` lack."""
+        given = () if inputs.features is None else parts_of(inputs.features)
+        return {need for need in FEATURES if need in self.needs and need.value not in given}
 
     @property
     def canonical(self) -> str | None:
@@ -181,14 +198,15 @@ class Method(ABC):
         return [self.pick_sizes(*each) for each in zip(classes, budgets, settings, strict=True)]
 
     def features_of(self, inputs: SelectionInputs) -> Features:
-        """Return the features in memory, or raise a UserError that says what is missing."""
-        if inputs.features is None:
-            raise UserError(f"{type(self).__name__} needs {self.need.value}; none were given")
+        """Return the features in memory, or raise a UserError that says which part of them is missing."""
+        missing = self.missing(inputs)
+        if inputs.features is None or missing:
+            raise UserError(f"{type(self).__name__} needs {described(missing)}; none were given")
         return inputs.features.read()
 
     def scores_of(self, inputs: SelectionInputs) -> Tensor:
         """Return the scores, or raise a UserError that says what is missing."""
-        return self._given(inputs.scores, self.need)
+        return self._given(inputs.scores, self.need[0])
 
     def difficulty_of(self, inputs: SelectionInputs) -> Tensor:
         """Return how hard each sample is, float [n], or raise a UserError that says what is missing."""

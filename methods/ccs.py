@@ -29,7 +29,7 @@ class CCS(Method):
     """
 
     source = "Zheng et al., Coverage-centric Coreset Selection for High Pruning Rates, ICLR 2023"
-    need = Need.DIFFICULTY
+    need = (Need.DIFFICULTY,)
 
     beta: float = flag(0.3, "--beta", number("[0, 1)"), "CCS: how much of the hardest is left out", "B")
     strata: int = flag(50, "--strata", integer(1), "CCS: how many strata of difficulty", "N")

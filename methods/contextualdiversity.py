@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Method, PickSettings, SelectionInputs
+from methods.base import Method, Need, PickSettings, SelectionInputs
 from methods.features import Features
 from methods.kcentergreedy import farthest_first, first_centre
 from nets.last_layer import probabilities
@@ -24,6 +24,7 @@ class ContextualDiversity(Method):
     """
 
     source = "Agarwal et al., Contextual Diversity for Active Learning, ECCV 2020"
+    need = (Need.LOGITS,)
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick the sample farthest from all picks in symmetric divergence, again and again."""

@@ -38,7 +38,7 @@ class D2(EmbeddingMethod):
     source = (
         "Maharana et al., D2 Pruning: Message Passing for Balancing Diversity and Difficulty in Data Pruning, ICLR 2024"
     )
-    embeddings_only = True
+    need = (Need.EMBEDDINGS,)
 
     neighbours: int = flag(10, "--neighbours", integer(1), "D2: neighbours of a sample", "K")
     gamma_f: float = flag(1.0, "--gamma_f", number("[0, inf)"), "D2: decay of the forward messages with distance", "G")

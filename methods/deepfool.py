@@ -32,7 +32,7 @@ class DeepFool(ScoreMethod):
         "Moosavi-Dezfooli et al., DeepFool, CVPR 2016, algorithm 2; "
         "to select by: Ducoffe & Precioso, Adversarial Active Learning for Deep Networks, 2018"
     )
-    need = Need.PIXELS
+    need = (Need.PIXELS,)
     hard_is_low = True
 
 

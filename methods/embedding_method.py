@@ -25,10 +25,8 @@ class EmbeddingMethod(Method):
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """Return pretrained embeddings where they are asked for, and features where they are used as well."""
-        if not self.pretrained:
-            return (self.need,)
-        return (Need.PRETRAINED,) if self.embeddings_only else (self.need, Need.PRETRAINED)
+        """Return pretrained embeddings in the place of the proxy's where they are asked for."""
+        return tuple(Need.PRETRAINED if each is Need.EMBEDDINGS and self.pretrained else each for each in self.need)
 
     def embeddings_of(self, inputs: SelectionInputs) -> Tensor:
         """Return the embeddings to measure by, floating [n, d], or raise a UserError that says what is missing."""

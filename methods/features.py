@@ -20,10 +20,12 @@ from utils.rows import Rows
 class Features:
     """Embeddings, logits and labels of n samples, on one device.
 
+    One of embeddings and logits may be missing: it has no columns then, and no method that needs it is given it.
+
     Attributes:
         embeddings: floating [n, d].
         logits: floating [n, C].
-        labels: int64 [n] in [0, C).
+        labels: int64 [n], in [0, C) where there are logits.
         shares: float [n], 1/b for a sample that was scored in a batch of b (--scoring class_batches), or None.
         coordinates: int64 [K] of the Hessian diagonal, where samples are compared as in a larger whole; None: those of
             largest variance over these samples.
@@ -37,7 +39,9 @@ class Features:
 
     @classmethod
     def of(cls, embeddings: Any, logits: Any, labels: Any) -> Features:
-        """Return validated features from tensors or arrays; half precision becomes float32.
+        """Return validated features from tensors or arrays, of which embeddings or logits may be None.
+
+        Half precision becomes float32.
 
         Raises:
             UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C), or probabilities
@@ -85,6 +89,8 @@ class Features:
 @dataclass(frozen=True, eq=False)
 class StoredFeatures:
     """Features of m samples that are not held: embeddings and logits are read of those samples that are asked for.
+
+    One of the two may be missing, as in ``Features``.
 
     Attributes:
         embeddings: Rows [n, d].
@@ -146,6 +152,11 @@ def features_of(embeddings: Any, logits: Any, labels: Any) -> AnyFeatures:
     if are_stored(embeddings, logits):
         return StoredFeatures.of(embeddings, logits, labels)
     return Features.of(embeddings, logits, labels)
+
+
+def parts_of(features: AnyFeatures) -> tuple[str, ...]:
+    """Return which of embeddings and logits are there."""
+    return tuple(name for name in ("embeddings", "logits") if getattr(features, name).shape[1])
 
 
 def check_alike(features: AnyFeatures, held_out: Features) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from methods.base import Method, Need, PickSettings, SelectionInputs
+from methods.base import Method, PickSettings, SelectionInputs
 from utils.data.coreset import Coreset
 
 
@@ -15,7 +15,7 @@ class Full(Method):
     """Pick every sample; the fraction is always 1."""
 
     source = "baseline"
-    need = Need.NOTHING
+    need = ()
     whole = True
 
     @property

@@ -21,7 +21,7 @@ class GraNd(ScoreMethod):
     """
 
     source = "Paul et al., Deep Learning on a Data Diet: Finding Important Examples Early in Training, NeurIPS 2021"
-    need = Need.REPEATS
+    need = (Need.REPEATS,)
 
 
 def mean_gradient_norms(repeats: Iterable[Features]) -> Tensor:

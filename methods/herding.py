@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from methods.base import Method, PickSettings, SelectionInputs
+from methods.base import Method, Need, PickSettings, SelectionInputs
 from methods.tie_breaking import first_highest
 from utils.data.coreset import Coreset
 from utils.threads import small_steps
@@ -21,6 +21,7 @@ class Herding(Method):
     """
 
     source = "Welling, Herding dynamical weights to learn, ICML 2009"
+    need = (Need.EMBEDDINGS,)
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick the sample that brings the picks' mean embedding nearest to that of all samples, again and again."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.base import PickSettings, SelectionInputs
+from methods.base import Need, PickSettings, SelectionInputs
 from methods.embedding_method import EmbeddingMethod
 from methods.greedy.close_pairs import CANCELLATION
 from methods.tie_breaking import first_highest
@@ -24,7 +24,7 @@ class KCenterGreedy(EmbeddingMethod):
     """Pick argmax_i min_{s∈S} ‖z_i − z_s‖₂ after a random first centre: within twice the least covering radius."""
 
     source = "Sener & Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach, ICLR 2018"
-    embeddings_only = True
+    need = (Need.EMBEDDINGS,)
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick the sample farthest from all picks, again and again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from methods.base import PickSettings, SelectionInputs, highest
+from methods.base import Need, PickSettings, SelectionInputs, highest
 from methods.embedding_method import EmbeddingMethod, class_means
 from utils.data.coreset import Coreset
 
@@ -22,7 +22,7 @@ class Moderate(EmbeddingMethod):
         "Xia et al., Moderate Coreset: A Universal Method of Data Selection for Real-world Data-efficient Deep "
         "Learning, ICLR 2023"
     )
-    embeddings_only = True
+    need = (Need.EMBEDDINGS,)
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick the samples nearest to the median distance."""

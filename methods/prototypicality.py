@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import PickSettings, SelectionInputs, highest
+from methods.base import Need, PickSettings, SelectionInputs, highest
 from methods.embedding_method import EmbeddingMethod, class_means, directions, group_means
 from utils.data.coreset import Coreset
 from utils.errors import choose
@@ -30,7 +30,7 @@ class Prototypicality(EmbeddingMethod):
     """
 
     source = "Sorscher et al., Beyond Neural Scaling Laws: Beating Power Law Scaling via Data Pruning, NeurIPS 2022"
-    embeddings_only = True
+    need = (Need.EMBEDDINGS,)
 
     keep: str = flag(
         "hardest", "--keep", OneOf("keep", ("hardest", "easiest")), "Prototypicality: which samples to keep, {names}"

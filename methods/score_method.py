@@ -40,7 +40,7 @@ class ScoreMethod(Method):
 class TraceMethod(ScoreMethod):
     """A score of the trace of the proxy's training, so that no second network is trained."""
 
-    need = Need.TRACE
+    need = (Need.TRACE,)
 
     @abstractmethod
     def score(self, trace: TrainingTrace) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Method, PickSettings, SelectionInputs, highest
+from methods.base import Method, Need, PickSettings, SelectionInputs, highest
 from methods.features import Features
 from nets.last_layer import probabilities
 from utils.data.coreset import Coreset
@@ -51,6 +51,7 @@ class Uncertainty(Method):
     """
 
     source = "Settles, Active Learning Literature Survey, 2009; Coleman et al., Selection via Proxy, ICLR 2020"
+    need = (Need.LOGITS,)
 
     uncertainty: str = flag(
         "Entropy", "--uncertainty", OneOf("uncertainty", UNCERTAINTIES), "Uncertainty: what counts as unsure: {names}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from methods.base import Method, Need, PickSettings, SelectionInputs
+from methods.base import Method, PickSettings, SelectionInputs
 from utils.data.coreset import Coreset
 
 
@@ -15,7 +15,7 @@ class Uniform(Method):
     """Pick in a seeded random order."""
 
     source = "baseline"
-    need = Need.NOTHING
+    need = ()
 
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick at random without replacement."""

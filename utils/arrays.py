@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,19 @@ from utils.rows import Rows
 def as_features(embeddings: Any, logits: Any, labels: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Return embeddings [n, d], logits [n, C] and labels int64 [n] on the device of the embeddings.
 
-    Half precision becomes float32.
+    Half precision becomes float32. Embeddings or logits that are None come as [n, 0].
 
     Raises:
-        UserError: lengths that differ, wrong ranks, NaN or infinite values, labels outside [0, C), or probabilities
-            in the place of logits.
+        UserError: lengths that differ, wrong ranks, no columns, NaN or infinite values, labels outside [0, C), or
+            probabilities in the place of logits.
     """
-    z = _matrix("embeddings", embeddings)
-    f = _matrix("logits", logits).to(z.device)
-    y = as_labels(labels).to(z.device)
-    _check_together(z, f, y)
-    _refuse_probabilities([f])
+    given = {name: _matrix(name, values) for name, values in _given(embeddings, logits).items()}
+    first = next(iter(given.values()))
+    z, f = (given.get(name, first.new_zeros(len(first), 0)).to(first.device) for name in ("embeddings", "logits"))
+    y = as_labels(labels).to(first.device)
+    _check_together(given, y)
+    if logits is not None:
+        _refuse_probabilities([f])
     return z, f, y
 
 
@@ -38,21 +40,34 @@ def as_stored_features(
 
     Rank 0 of ``world`` looks at them for all, some rows at a time.
     """
-    z, f = (each if isinstance(each, Rows) else Rows([_array(each)]) for each in (embeddings, logits))
+    given = {
+        name: values if isinstance(values, Rows) else Rows([_array(values)])
+        for name, values in _given(embeddings, logits).items()
+    }
     y = as_labels(labels)
-    _check_together(z, f, y)
-    world.on_rank_zero(_check_rows, z, f)
-    return z, f, y
+    _check_together(given, y)
+    world.on_rank_zero(_check_rows, given)
+    missing = Rows([np.empty((len(y), 0), np.float32)])
+    return given.get("embeddings", missing), given.get("logits", missing), y
 
 
-def _check_rows(z: Rows, f: Rows) -> None:
+def _given(embeddings: Any, logits: Any) -> dict[str, Any]:
+    """Return those of the two that are given. Raises UserError where none is."""
+    given = {name: each for name, each in (("embeddings", embeddings), ("logits", logits)) if each is not None}
+    if not given:
+        raise UserError("embeddings and logits are missing")
+    return given
+
+
+def _check_rows(given: Mapping[str, Rows]) -> None:
     """Raise UserError where a value of embeddings or logits is not finite, or logits are probabilities."""
-    for name, rows in (("embeddings", z), ("logits", f)):
+    for name, rows in given.items():
         start = 0
         for block in rows.blocks():
             _check_finite(name, block, start)
             start += len(block)
-    _refuse_probabilities(f.blocks())
+    if "logits" in given:
+        _refuse_probabilities(given["logits"].blocks())
 
 
 def are_stored(*values: Any) -> bool:
@@ -60,12 +75,16 @@ def are_stored(*values: Any) -> bool:
     return any(isinstance(each, (Rows, np.memmap)) for each in values)
 
 
-def _check_together(z: Tensor | Rows, f: Tensor | Rows, y: Tensor) -> None:
-    """Raise UserError unless embeddings, logits and labels are of the same samples."""
-    if not len(z) == len(f) == len(y):
-        raise UserError(f"embeddings, logits and labels differ in length: {len(z)}, {len(f)} and {len(y)} samples")
-    if len(y) and int(y.max()) >= f.shape[1]:
-        raise UserError(f"label {int(y.max())} has no logit: there are {f.shape[1]} classes, from 0")
+def _check_together(given: Mapping[str, Tensor] | Mapping[str, Rows], y: Tensor) -> None:
+    """Raise UserError unless embeddings, logits and labels are of the same samples, and say something of them."""
+    if any(len(each) != len(y) for each in given.values()):
+        lengths = ", ".join(str(len(each)) for each in given.values())
+        raise UserError(f"{', '.join(given)} and labels differ in length: {lengths} and {len(y)} samples")
+    for name, each in given.items():
+        if not each.shape[1]:
+            raise UserError(f"{name} have no columns; leave them out where a method does without them")
+    if "logits" in given and len(y) and int(y.max()) >= given["logits"].shape[1]:
+        raise UserError(f"label {int(y.max())} has no logit: there are {given['logits'].shape[1]} classes, from 0")
 
 
 def as_labels(labels: Any) -> Tensor:

@@ -30,8 +30,8 @@ class ExecutionConfig:
         None,
         "--features",
         optional_path,
-        "select by these embeddings, logits and labels, a file or a folder of shards, saved by --save_features or made "
-        "elsewhere; no proxy",
+        "select by these embeddings, logits or both, with labels, a file or a folder of shards, saved by "
+        "--save_features or made elsewhere; no proxy",
         "FILE.npz|DIR",
         group="Selection",
     )

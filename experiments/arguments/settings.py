@@ -206,7 +206,7 @@ def selection_config(values: Namespace, name: str, method: Method, given: Collec
 def _needs(values: Namespace, method: Method) -> set[Need]:
     """Return what must be computed for the method, and for pruning; not what the --scores file says."""
     needs = {*method.needs, *((Need.DIFFICULTY,) if _is_pruned(values, method) else ())}
-    return needs - {Need.NOTHING} - (RANKING if values.scores is not None else set())
+    return needs - (RANKING if values.scores is not None else set())
 
 
 def _partitions(values: Namespace, method: Method) -> str | None:
@@ -245,7 +245,7 @@ def _scoring(values: Namespace, method: Method, given: Collection[str]) -> str:
 
 def _scores(method: Method) -> bool:
     """Return whether what the proxy says of the images has a part in the method."""
-    return not {Need.FEATURES, Need.REPEATS}.isdisjoint(method.needs)
+    return method.looks_at_features or Need.REPEATS in method.needs
 
 
 def _proxy(values: Namespace, given: Collection[str]) -> TrainingConfig:

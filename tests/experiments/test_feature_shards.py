@@ -66,7 +66,11 @@ def test_files_from_elsewhere_need_no_list_and_no_indices(tmp_path, capsys):
     assert torch.equal(found.read().embeddings, made.embeddings[DATA.pool])
     assert "does not say of which images it was made" in capsys.readouterr().err
     (tmp_path / "logits.npy").unlink()
-    with pytest.raises(UserError, match=r"lacks logits\*.npy"):
+    alone = load_features(tmp_path, DATA, CONFIG, CPU).read()
+    assert torch.equal(alone.embeddings, made.embeddings[DATA.pool])
+    assert alone.logits.shape == (len(DATA.pool), 0)
+    (tmp_path / "embeddings.npy").unlink()
+    with pytest.raises(UserError, match=r"must hold labels\*.npy and embeddings\*.npy, logits\*.npy or both"):
         load_features(tmp_path, DATA, CONFIG, CPU)
 
 

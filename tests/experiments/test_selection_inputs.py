@@ -97,6 +97,8 @@ def test_every_method_declares_its_source_and_its_needs():
     for method in METHODS.values():
         assert method.source
         assert set(method().needs) <= set(Need)
-    assert [name for name, method in METHODS.items() if method.embeddings_only] == [
-        *("kCenterGreedy", "Moderate", "D2", "Prototypicality"),
+    by_embeddings = ["Herding", "kCenterGreedy", "Moderate", "D2", "Prototypicality"]
+    assert [name for name, method in METHODS.items() if method.need == (Need.EMBEDDINGS,)] == by_embeddings
+    assert [name for name, method in METHODS.items() if method.need == (Need.LOGITS,)] == [
+        *("ContextualDiversity", "Uncertainty"),
     ]

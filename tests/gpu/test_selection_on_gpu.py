@@ -10,7 +10,7 @@ from gpu.pretended_gpu import PretendedGpu
 from method_problems import problem
 
 from methods import METHODS, select_coreset
-from methods.base import Need
+from methods.base import FEATURES
 from methods.features import Features
 from methods.greedy.class_batches import batched_facility_location
 from methods.greedy.distances import CurvatureDistance
@@ -24,9 +24,8 @@ def test_every_method_picks_what_it_picks_on_the_cpu(name, balance):
     features = problem(n=36).features
     needs = METHODS[name]().needs
     given = {"labels": features.labels}
-    if Need.FEATURES in needs:
-        given |= {"embeddings": features.embeddings, "logits": features.logits}
-    if set(needs) - {Need.FEATURES}:
+    given |= {need.value: getattr(features, need.value) for need in FEATURES if need in needs}
+    if set(needs) - set(FEATURES):
         given["scores"] = torch.rand(36, generator=torch.Generator().manual_seed(0))
     expected = select_coreset(name, fraction=0.25, balance=balance, **given)
     with PretendedGpu():

@@ -16,7 +16,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods import METHODS, make_method, select_coreset
-from methods.base import Need, SelectionInputs
+from methods.base import FEATURES, Need, SelectionInputs
 from methods.budgets import ALL
 from methods.features import Features
 from methods.select import select, select_nested
@@ -73,9 +73,7 @@ def inputs(features, name):
     values, needs = {"labels": features.labels}, METHODS[name]().needs
     if SCORES & set(needs):
         values["scores"] = features.embeddings[:, 0].square()
-    if Need.FEATURES in needs:
-        values |= {"embeddings": features.embeddings, "logits": features.logits}
-    return values
+    return values | {need.value: getattr(features, need.value) for need in FEATURES if need in needs}
 
 
 def selected(features, name, options, **settings):
@@ -287,12 +285,64 @@ def test_an_unknown_option_is_refused_by_name(name, options):
         selected(problem().features, name, {**options, "epsilon": 1})
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.need is not Need.NOTHING])
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.need])
 def test_what_is_missing_is_said_in_one_line(name):
     with pytest.raises(UserError, match="needs") as caught:
         select_coreset(name, labels=torch.arange(6) % 2, fraction=0.5)
-    assert METHODS[name].need.value in str(caught.value)
+    assert all(need.value in str(caught.value) for need in METHODS[name].need)
     assert "\n" not in str(caught.value)
+
+
+@every_method
+@either_balance
+def test_needed_features_alone_give_the_picks_of_all(name, options, balance):
+    features = problem(n=47).features
+    alone = inputs(features, name)
+    everything = alone | {"embeddings": features.embeddings, "logits": features.logits}
+    few, all_ = (
+        select_coreset(name, **given, fraction=0.3, balance=balance, temperature="auto", **options)
+        for given in (alone, everything)
+    )
+    assert few.indices.tolist() == all_.indices.tolist()
+    np.testing.assert_array_equal(*([] if each.weights is None else each.weights for each in (few, all_)))
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [(name, need.value) for name in METHODS for need in FEATURES if need in METHODS[name].need]
+)
+def test_a_part_of_the_features_that_is_missing_is_said_with_what_does_without(name, part):
+    features = problem(n=12).features
+    given = {"embeddings": features.embeddings, "logits": features.logits, part: None, "scores": torch.arange(12.0)}
+    with pytest.raises(UserError, match=rf"(?i){name} needs {part}; none were given; .* do without$") as caught:
+        select_coreset(name, labels=features.labels, fraction=0.5, **given)
+    assert "\n" not in str(caught.value)
+    without = str(caught.value).split("; ")[-1].removesuffix(" do without").split(", ")
+    assert (
+        without
+        == {
+            "embeddings": ["ContextualDiversity", "Uncertainty"],
+            "logits": ["Herding", "kCenterGreedy", "Moderate", "D2", "Prototypicality"],
+        }[part]
+    )
+    for other in without:
+        assert len(select_coreset(other, labels=features.labels, fraction=0.5, **given)) == 6
+
+
+def test_validation_samples_may_lack_what_the_others_lack():
+    features = problem(n=12).features
+    given = {"embeddings": features.embeddings, "labels": features.labels, "fraction": 0.5}
+    coreset = select_coreset("Herding", **given, validation=(features.embeddings, None, features.labels))
+    assert coreset.indices.tolist() == select_coreset("Herding", **given).indices.tolist()
+    with pytest.raises(UserError, match="validation samples have 5 embedding and 3 logit columns"):
+        select_coreset("Herding", **given, validation=(features.embeddings, features.logits, features.labels))
+
+
+@pytest.mark.parametrize("part", ["embeddings", "logits"])
+def test_features_without_columns_are_refused(part):
+    features = problem(n=12).features
+    given = {"embeddings": features.embeddings, "logits": features.logits, part: torch.zeros(12, 0)}
+    with pytest.raises(UserError, match=f"{part} have no columns"):
+        select_coreset("LCMat", labels=features.labels, fraction=0.5, **given)
 
 
 @every_method

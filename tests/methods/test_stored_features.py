@@ -9,10 +9,10 @@ from method_problems import problem
 
 from benchmarks.measure import measured
 from methods import METHODS, select_coreset
-from methods.base import Need
+from methods.base import FEATURES
 from utils.errors import UserError
 
-BY_FEATURES = [name for name, method in METHODS.items() if Need.FEATURES in method().needs and name != "D2"]
+BY_FEATURES = [name for name, method in METHODS.items() if method().looks_at_features and name != "D2"]
 
 
 def mapped(array, path):
@@ -46,6 +46,20 @@ def test_the_temperature_acts_on_what_is_read(temperature, tmp_path):
     held, read = (select_coreset("LCMat", **each, **options) for each in (values, stored(features, tmp_path)))
     assert read.indices.tolist() == held.indices.tolist()
     assert read.partitioned == held.partitioned
+
+
+@pytest.mark.parametrize("name", [name for name in BY_FEATURES if METHODS[name].need != FEATURES])
+def test_a_part_that_is_not_needed_need_not_be_there(name, tmp_path):
+    features = problem(n=47).features
+    part = METHODS[name].need[0].value
+    matrix = mapped(getattr(features, part).numpy(), tmp_path / "part.npy")
+    held, read = (
+        select_coreset(name, **{part: each}, labels=features.labels, fraction=0.2)
+        for each in (getattr(features, part), matrix)
+    )
+    assert read.indices.tolist() == held.indices.tolist()
+    with pytest.raises(UserError, match=r"LCMat needs \w+; none were given"):
+        select_coreset("LCMat", **{part: matrix}, labels=features.labels, fraction=0.2)
 
 
 def test_only_one_of_them_need_be_mapped(tmp_path):

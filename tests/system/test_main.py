@@ -15,6 +15,7 @@ from methods import Coreset
 from utils.config import DataConfig
 from utils.data.load import load_data
 from utils.files import read_npz
+from utils.notes import note_once
 from utils.records.export import main as export
 from utils.seeding import seed_torch
 
@@ -325,6 +326,35 @@ def test_a_selection_in_parts_says_what_it_came_to(commands):
     assert f"partitions: {record}" in answer.out
     told = commands.main(f"{FAST} --epochs 1 --fraction 0.05 --selection Uniform --partitions 4", "told")
     assert "note: --partitions is for greedy facility location, which Uniform does not do here" in told.err
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "other", "names"),
+    [
+        ("embeddings", "Herding", "LCMat", "Herding, kCenterGreedy, Moderate, D2, Prototypicality do without"),
+        ("logits", "Uncertainty", "Craig", "ContextualDiversity, Uncertainty do without"),
+    ],
+)
+def test_a_file_of_embeddings_or_logits_alone_is_selected_by(commands, tmp_path, part, method, other, names):
+    note_once.cache_clear()
+    flags = f"{FAST} --epochs 1 --fraction 0.05 --certificate yes"
+    assert commands.main(f"{flags} --selection {method} --save_features").status == 0
+    (file,) = (commands.folder / "result" / "features").glob("*.npz")
+    arrays = read_npz(file)
+    np.savez(tmp_path / "part.npz", **{name: arrays[name] for name in (part, "labels", "indices", "train_images")})
+    flags += f" --features {tmp_path / 'part.npz'}"
+    answer = commands.main(f"{flags} --selection {method}", "again")
+    assert answer.status == 0
+    assert "note: no certificate was measured: it takes embeddings and logits" in answer.err
+    found = coreset_of(commands, "*", "again")
+    assert found.certified is None
+    assert np.array_equal(coreset_of(commands, "*").indices, found.indices)
+    missing = {"embeddings": "logits", "logits": "embeddings"}[part]
+    refused = commands.main(f"{flags} --selection {other}", "refused")
+    assert refused.error == f"error: {tmp_path / 'part.npz'}: {other} needs {missing}; none were given; {names}"
+    np.savez(tmp_path / "part.npz", labels=arrays["labels"])
+    refused = commands.main(f"{flags} --selection {other}", "refused")
+    assert "must hold labels and embeddings, logits or both; it holds labels" in refused.error
 
 
 def test_landscape_gaps_are_written_where_asked(commands):

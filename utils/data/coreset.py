@@ -135,9 +135,11 @@ class Coreset:
             seed: of the random coresets.
 
         Raises:
-            UserError: features that are no features, or not of the samples that the coreset was selected from as far as
-                that can be told; a radius that is not above 0.
+            UserError: features that are no features, or one part of them, or not of the samples that the coreset was
+                selected from as far as that can be told; a radius that is not above 0.
         """
+        if embeddings is None or logits is None:
+            raise UserError("a certificate takes embeddings and logits, for it is of the last layer between them")
         features = as_features(embeddings, logits, labels)
         return certify(*features, self.indices, self.weights, radius=radius, random=random, seed=seed)
 

@@ -121,6 +121,8 @@ def test_arrays_and_float32_give_the_same(features, coreset):
         ({"radius": float("nan")}, "finite number above 0, not nan"),
         ({"random": 1}, "at least 2 random coresets"),
         ({"logits": np.zeros((39, 4))}, "differ in length"),
+        ({"logits": None}, "takes embeddings and logits"),
+        ({"embeddings": None}, "takes embeddings and logits"),
         ({"embeddings": np.full((40, 3), np.nan)}, "NaN"),
         (
             {"embeddings": np.zeros((20, 3)), "logits": np.zeros((20, 4)), "labels": np.zeros(20, int)},

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from methods import METHODS, select_coreset
-from methods.base import Need
+from methods.base import FEATURES
 
 RANDOM = torch.Generator().manual_seed(0)
 LABELS = torch.arange(60) % 3
 EMBEDDINGS, LOGITS = torch.randn(60, 5, generator=RANDOM), torch.randn(60, 3, generator=RANDOM)
 SCORES = torch.rand(60, generator=RANDOM)
-BY_FEATURES = sorted(name for name, method in METHODS.items() if method().needs == (Need.FEATURES,))
+BY_FEATURES = sorted(name for name, method in METHODS.items() if method.need and set(method().needs) <= set(FEATURES))
 
 
 @pytest.fixture
