@@ -46,6 +46,22 @@ def test_defaults_of_the_caller_change_no_pick(name: str) -> None:
     assert torch.get_default_dtype() == torch.float64
 
 
+CORESET = select("Uniform")
+CERTIFICATE = CORESET.certificate(EMBEDDINGS, LOGITS, LABELS)
+
+
+@pytest.mark.usefixtures("odd_defaults")
+def test_defaults_of_the_caller_change_no_certificate() -> None:
+    assert CORESET.certificate(EMBEDDINGS, LOGITS, LABELS) == CERTIFICATE
+    assert torch.get_default_device().type == "meta"
+    assert torch.get_default_dtype() == torch.float64
+
+
+def test_features_of_a_certificate_may_require_gradients() -> None:
+    z, f = EMBEDDINGS.clone().requires_grad_(), LOGITS.clone().requires_grad_()
+    assert CORESET.certificate(z, f, LABELS) == CERTIFICATE
+
+
 @pytest.mark.usefixtures("odd_defaults")
 def test_uniform_picks_need_no_features() -> None:
     assert len(select("Uniform")) == 12

@@ -19,6 +19,7 @@ from utils.data.training_set import TrainingSet
 from utils.errors import UserError
 from utils.files import read_npz, write_npz
 from utils.landscape.certificate import RANDOM_CORESETS, Certificate, certify
+from utils.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     from utils.data.load import Data
@@ -111,6 +112,7 @@ class Coreset:
             numbers[self.indices], self.weights, self.gains, certified=self.certified, partitioned=self.partitioned
         )
 
+    @usual_defaults()
     def certificate(
         self,
         embeddings: Any,
