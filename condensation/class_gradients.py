@@ -16,7 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condensation.curvature import Curvature
+from condensation.real_batches import passes
 from nets import Network
+from utils.device import moved
+
+_IMAGES_AT_ONCE = 256  # real images that are too few to keep a GPU busy
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,60 +39,65 @@ class ClassGradients:
 def real_class_gradients(
     network: Network, batches: Sequence[Tensor], classes: Sequence[int], curvature: Curvature | None
 ) -> ClassGradients:
-    """Return the gradients of batches [b, channels, H, W] of one class each, detached, by a backward pass a class."""
-    layers = weighted_layers(network)
-    weights = [layer.weight for layer in layers]
-    rows: list[tuple[Tensor, ...]] = []
-    curvatures = []
-    for x, label in zip(batches, classes, strict=True):
-        labels = torch.full((len(x),), label, device=x.device)
-        z = network.embed(x)
-        logits = network.classifier(z)
-        rows.append(torch.autograd.grad(F.cross_entropy(logits, labels), weights))
-        if curvature is not None:
-            curvatures.append(curvature(z.detach(), logits.detach(), labels))
-    gradients = tuple(torch.stack(of_layer).flatten(2) for of_layer in zip(*rows, strict=True))  # [k, out, rest]
-    return ClassGradients(gradients, torch.stack(curvatures) if curvatures else None)
+    """Return the gradients of batches [b, channels, H, W] of one class each, detached; small batches go together."""
+    parts = [
+        _class_gradients(network, torch.cat(list(batches[group])), classes[group], curvature, differentiable=False)
+        for group in passes(batches, _IMAGES_AT_ONCE)
+    ]
+    gradients = tuple(torch.cat(of_layer) for of_layer in zip(*(part.gradients for part in parts), strict=True))
+    curvatures = [part.curvature for part in parts if part.curvature is not None]
+    return ClassGradients(gradients, torch.cat(curvatures) if curvatures else None)
 
 
 def synthetic_class_gradients(
     network: Network, images: Tensor, classes: Sequence[int], curvature: Curvature | None
 ) -> ClassGradients:
-    """Return the gradients of images [k·m, channels, H, W], m a class in order, differentiable to the pixels.
+    """Return the gradients of images [k·m, channels, H, W], m a class in order, differentiable to the pixels."""
+    return _class_gradients(network, images, classes, curvature, differentiable=True)
+
+
+def _class_gradients(
+    network: Network, images: Tensor, classes: Sequence[int], curvature: Curvature | None, differentiable: bool
+) -> ClassGradients:
+    """Return the gradients of images [k·m, channels, H, W], m a class in order.
 
     All classes go through the network at once. A weight's gradient is the sum over images (and places) of its
     layer's input times the loss gradient of its output, so it splits by class without another pass.
     """
     k = len(classes)
-    labels = torch.tensor(classes, device=images.device).repeat_interleave(len(images) // k)  # [k·m]
+    labels = moved(torch.tensor(classes), images.device).repeat_interleave(
+        len(images) // k, output_size=len(images)
+    )  # [k·m]
     layers = weighted_layers(network)
     if k == 1:
-        return _one_class_gradients(network, images, labels, curvature)
+        return _one_class_gradients(network, images, labels, curvature, differentiable)
     with _recorded(layers) as seen:
         logits = network(images)
     inputs, outputs = zip(*(seen[layer] for layer in layers), strict=True)
     loss = F.cross_entropy(logits, labels, reduction="sum") * k / len(images)  # the sum of the classes' means
-    deltas = torch.autograd.grad(loss, outputs, create_graph=True)
-    gradients = tuple(
-        _linear(x, delta, k) if isinstance(layer, nn.Linear) else _convolution(layer, x, delta, k)
-        for layer, x, delta in zip(layers, inputs, deltas, strict=True)
-    )
-    if curvature is None:
-        return ClassGradients(gradients, None)
-    z = inputs[-1].unflatten(0, (k, -1))  # [k, m, d]
-    return ClassGradients(gradients, curvature(z, logits.unflatten(0, (k, -1)), labels.view(k, -1)))
+    deltas = torch.autograd.grad(loss, outputs, create_graph=differentiable)
+    with torch.set_grad_enabled(differentiable):
+        gradients = tuple(
+            _linear(x, delta, k) if isinstance(layer, nn.Linear) else _convolution(layer, x, delta, k)
+            for layer, x, delta in zip(layers, inputs, deltas, strict=True)
+        )
+        if curvature is None:
+            return ClassGradients(gradients, None)
+        z = inputs[-1].unflatten(0, (k, -1))  # [k, m, d]
+        return ClassGradients(gradients, curvature(z, logits.unflatten(0, (k, -1)), labels.view(k, -1)))
 
 
 def _one_class_gradients(
-    network: Network, images: Tensor, labels: Tensor, curvature: Curvature | None
+    network: Network, images: Tensor, labels: Tensor, curvature: Curvature | None, differentiable: bool
 ) -> ClassGradients:
     """Return the gradients of the images of a single class, straight from autograd."""
     z = network.embed(images)
     logits = network.classifier(z)
     weights = [layer.weight for layer in weighted_layers(network)]
-    gradients = torch.autograd.grad(F.cross_entropy(logits, labels), weights, create_graph=True)
+    gradients = torch.autograd.grad(F.cross_entropy(logits, labels), weights, create_graph=differentiable)
     rows = tuple(gradient.flatten(1)[None] for gradient in gradients)  # [1, out, rest]
-    return ClassGradients(rows, None if curvature is None else curvature(z[None], logits[None], labels[None]))
+    with torch.set_grad_enabled(differentiable):
+        return ClassGradients(rows, None if curvature is None else curvature(z[None], logits[None], labels[None]))
 
 
 def weighted_layers(network: Network) -> list[nn.Conv2d | nn.Linear]:

@@ -48,9 +48,7 @@ def pairs(config: CondensationConfig, images: RealImages, pixels: Tensor, stream
     choices, draws = streams.generator("real"), streams.generator("siamese")
     for classes in class_groups(images.num_classes, pixels):
         ours = pixels[classes.start * ipc : classes.stop * ipc].detach().requires_grad_()  # [k·ipc, C, H, W]
-        real, synthetic = [], []
-        for label, of_class in zip(classes, ours.split(ipc), strict=True):
-            draw = siamese.draw(1, draws)
-            real.append(siamese.apply(images.batch(label, config.real_batch, choices), draw))
-            synthetic.append(siamese.apply(of_class, draw))
-        yield Pair(classes, ours, torch.cat(synthetic), real)
+        real = images.batches(classes, config.real_batch, choices)
+        drawn = [siamese.draw(1, draws) for _ in classes]
+        synthetic = siamese.apply_each(ours.split(ipc), drawn)
+        yield Pair(classes, ours, torch.cat(synthetic), siamese.apply_each(real, drawn))

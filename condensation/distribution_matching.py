@@ -9,8 +9,10 @@ from condensation.class_pairs import pairs
 from condensation.config import CondensationConfig
 from condensation.objective import Terms
 from condensation.random_streams import RandomStreams
-from condensation.real_batches import RealImages
+from condensation.real_batches import RealImages, passes
 from nets import Network
+
+_IMAGES_AT_ONCE = 4096  # real images in one pass, of which nothing is kept
 
 
 def mean_gaps(real: Tensor, synthetic: Tensor) -> Tensor:
@@ -29,7 +31,9 @@ class DistributionMatching:
         network.requires_grad_(False)
         gradients, terms = [], []
         for pair in pairs(self.config, self.images, pixels, streams):
-            means = torch.stack([network.embed(batch).mean(dim=0) for batch in pair.real])  # [k, d]
+            groups = [pair.real[group] for group in passes(pair.real, _IMAGES_AT_ONCE)]
+            embedded = [network.embed(torch.cat(group)).unflatten(0, (len(group), -1)) for group in groups]
+            means = torch.cat([z.mean(dim=1) for z in embedded])  # [k, d]
             ours = network.embed(pair.synthetic).unflatten(0, (len(pair.classes), -1))  # [k, ipc, d]
             loss = mean_gaps(means, ours).sum()
             gradients.append(torch.autograd.grad(loss, pair.pixels)[0])

@@ -10,6 +10,7 @@ import nets
 from condensation.random_streams import RandomStreams
 from utils.data.registry import DataSpec
 from utils.data.siamese import Siamese
+from utils.device import moved
 
 BATCH = 256
 _LR = 0.01
@@ -18,7 +19,8 @@ _LR = 0.01
 def fresh_network(model: str, spec: DataSpec, streams: RandomStreams, device: torch.device) -> nets.Network:
     """Build a newly initialised network in evaluation mode."""
     streams.seed_torch("network")
-    return nets.build(model, spec.channels, spec.num_classes, spec.im_size).to(device).eval()
+    network = nets.build(model, spec.channels, spec.num_classes, spec.im_size).eval()
+    return network._apply(lambda tensor: moved(tensor, device))
 
 
 def has_batch_norm(network: nets.Network) -> bool:
@@ -49,7 +51,7 @@ def train_on(
     optimizer = torch.optim.SGD(network.parameters(), lr=_LR)
     network.train()
     for _ in range(epochs):
-        for rows in torch.randperm(len(labels), generator=draws).split(BATCH):
+        for rows in moved(torch.randperm(len(labels), generator=draws), labels.device).split(BATCH):
             x = siamese.apply(pixels[rows], siamese.draw(len(rows), draws))
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(network(x), labels[rows]).backward()

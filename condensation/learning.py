@@ -28,13 +28,7 @@ from utils.data.batches import Normaliser
 from utils.data.load import Data
 from utils.data.siamese import Siamese
 from utils.data.synthetic_set import SyntheticSet
-from utils.device import (
-    compute_deterministically,
-    finish_queued_work,
-    forget_peak_memory,
-    full_float32,
-    is_of_the_device,
-)
+from utils.device import compute_deterministically, forget_peak_memory, full_float32, is_of_the_device, moved
 from utils.errors import DivergedError, UserError
 from utils.seeding import generator
 from utils.training.checkpoint import Checkpoint
@@ -120,7 +114,7 @@ class Condensation:
         self.images = RealImages(data, machine)
         self.method: Method = (DistributionMatching if config.method == "DM" else GradientMatching)(config, self.images)
         self.siamese = Siamese.of(config.strategy)
-        self.labels = torch.arange(data.spec.num_classes).repeat_interleave(config.ipc)  # [m]
+        self.labels = moved(torch.arange(data.spec.num_classes).repeat_interleave(config.ipc), self.device)  # [m]
         self.pixels = self._first_pixels()
         self.optimizer = torch.optim.SGD([self.pixels], lr=config.pixel_lr, momentum=_MOMENTUM)
         self.position = _Position()
@@ -156,7 +150,7 @@ class Condensation:
         """Return the set as it is now."""
         images = Normaliser(self.spec, self.device).undo(self.pixels.detach())
         made_by, made_of = self.config.selection(), self.config.data.train_images
-        return SyntheticSet(images.cpu().numpy(), self.labels.numpy(), made_by, made_of)
+        return SyntheticSet(images.cpu().numpy(), self.labels.cpu().numpy(), made_by, made_of)
 
     def _first_pixels(self) -> Tensor:
         """Return the pixels to start from, float32 [m, C, H, W], normalised, class after class."""
@@ -166,34 +160,32 @@ class Condensation:
             noise = torch.randn(len(self.labels), spec.channels, spec.im_size, spec.im_size, generator=draws)
             return noise.to(self.device)
         self.images.check_holds(config.ipc)
-        return torch.cat([self.images.batch(label, config.ipc, draws) for label in range(spec.num_classes)])
+        return torch.cat(self.images.batches(range(spec.num_classes), config.ipc, draws))
 
     def _step(self, progress: Progress) -> None:
         """Move the pixels once, and do what it takes to come to the next step."""
         config, position = self.config, self.position
-        streams = RandomStreams(config.seed, position.iteration, position.step)
+        streams, classes = RandomStreams(config.seed, position.iteration, position.step), range(self.spec.num_classes)
         if self.network is None:
             self.network = fresh_network(config.model, self.spec, streams, self.device)
         if has_batch_norm(self.network):
             draws = streams.generator("statistics")
-            batches = [self.images.batch(label, _STATISTICS, draws) for label in range(self.spec.num_classes)]
-            fix_statistics(self.network, torch.cat(batches))
+            fix_statistics(self.network, torch.cat(self.images.batches(classes, _STATISTICS, draws)))
         self.pixels.grad, terms = self.method.step(self.network, self.pixels, streams)
         self.optimizer.step()
-        position.matching += float(terms.matching)
-        position.curvature += float(terms.curvature)
-        position.share += float(terms.share)
-        if not (math.isfinite(position.matching + position.curvature) and bool(self.pixels.isfinite().all())):
+        finite = self.pixels.isfinite().all().to(terms.matching)
+        read = torch.stack((terms.matching, terms.curvature, terms.share, finite)).tolist()  # all that is waited for
+        position.matching, position.curvature = position.matching + read[0], position.curvature + read[1]
+        position.share += read[2]
+        if not (math.isfinite(position.matching + position.curvature) and read[3]):
             raise DivergedError(
                 f"{config.name()}: the pixels diverged in iteration {position.iteration + 1}; try a smaller --pixel_lr"
             )
         position.step += 1
         if position.step < config.outer:
-            labels = self.labels.to(self.device)
-            train_on(self.network, self.pixels.detach(), labels, config.inner, self.siamese, streams)
+            train_on(self.network, self.pixels.detach(), self.labels, config.inner, self.siamese, streams)
         else:
             self._close_iteration(progress)
-        finish_queued_work(self.device)
 
     def _close_iteration(self, progress: Progress) -> None:
         config, position = self.config, self.position

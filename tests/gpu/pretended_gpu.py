@@ -337,7 +337,7 @@ class PretendedGpu:
         frame = sys._getframe(2)
         while frame is not None:
             path = frame.f_code.co_filename
-            if path.startswith(self.root) and "/.venv/" not in path and not path.endswith("harness.py"):
+            if path.startswith(self.root) and "/.venv/" not in path and path != __file__:
                 return f"{path[len(self.root) + 1 :]}:{frame.f_lineno}"
             frame = frame.f_back  # type: ignore[assignment]
         return "elsewhere"

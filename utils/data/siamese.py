@@ -7,7 +7,7 @@ image has its own parameters, or all share one set; gradients reach the pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +67,18 @@ class Siamese:
         if draw.family is None:
             return images
         return FAMILIES[draw.family](images, moved(draw.numbers.to(images.dtype), images.device), self.strength)
+
+    def apply_each(self, batches: Sequence[Tensor], draws: Sequence[Draw]) -> list[Tensor]:
+        """Change each batch, [n, C, H, W], by its own draw for all of its images; those of a family together."""
+        changed = list(batches)
+        for family in dict.fromkeys(draw.family for draw in draws):
+            places = [place for place, draw in enumerate(draws) if draw.family == family]
+            sizes = [len(batches[place]) for place in places]
+            rows = [draws[place].numbers.expand(size, -1) for place, size in zip(places, sizes, strict=True)]
+            together = self.apply(torch.cat([batches[place] for place in places]), Draw(family, torch.cat(rows)))
+            for place, part in zip(places, together.split(sizes), strict=True):
+                changed[place] = part
+        return changed
 
 
 def _color(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
