@@ -59,7 +59,7 @@ class Features:
 
     def subset(self, indices: Tensor) -> Features:
         """Return the features of the samples at ``indices`` (int64 [m]), uncopied where these are all in order."""
-        if torch.equal(indices, torch.arange(len(self), device=indices.device)):
+        if len(indices) == len(self) and torch.equal(indices, torch.arange(len(self), device=indices.device)):
             return self
         shares = None if self.shares is None else self.shares[indices]
         z, f, y = self.embeddings[indices], self.logits[indices], self.labels[indices]

@@ -111,7 +111,8 @@ def select_nested(
         )
         for part in world.all_gather_object(dict(zip(mine, picked, strict=True))):
             picks_of |= part
-    numbers = {label: members[label].cpu().numpy() for label in labels}
+    own = torch.cat([members[label] for label in labels]).cpu().split([len(members[label]) for label in labels])
+    numbers = {label: each.numpy() for label, each in zip(labels, own, strict=True)}
     return [
         Coreset.concatenated([picks_of[label][place].mapped(numbers[label]) for label in labels])
         for place in range(len(wanted))

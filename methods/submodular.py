@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
 from methods.greedy.class_batches import batched_facility_location
+from methods.greedy.clusters import beginnings, cluster_sizes
 from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
-from methods.greedy.optimizers import GREEDIES, greedy_flag
+from methods.greedy.optimizers import GREEDIES, exact_greedy, greedy_flag
 from methods.greedy.pairwise_matrix import PairwiseMatrix
 from methods.greedy.set_functions import SET_FUNCTIONS, FacilityLocation, SetFunction
 from methods.partitions import pick_in_parts
@@ -23,7 +23,7 @@ from utils.errors import UserError, choose
 from utils.flags import OneOf, flag, integer, number, switch
 
 _SAMPLES = 50_000  # that the coordinates of a larger whole are found over
-_EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so batched passes can stand for either
+_EXACT_GREEDIES = ("NaiveGreedy", "LazyGreedy")  # the same picks, so passes that never wait can stand for either
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SetFunctionMethod(Method):
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick greedily from the pairwise matrix of the samples' distances."""
         matrix, picks = self._pick(inputs, budget, settings)
-        return replace(picks, weights=cluster_sizes(matrix, picks, [budget])[0]) if self.weighted else picks
+        return beginnings(picks, [budget], cluster_sizes(matrix, picks, [budget]))[0] if self.weighted else picks
 
     def pick_sizes(self, inputs: SelectionInputs, budgets: Sequence[int], settings: PickSettings) -> list[Coreset]:
         """Return a pick of each of ``budgets``; weighted ones too from one selection, where the greedy ranks."""
@@ -77,12 +77,13 @@ class SetFunctionMethod(Method):
         if not self.weighted or self.greedy == "StochasticGreedy":
             return super().pick_sizes(inputs, budgets, settings)
         matrix, largest = self._pick(inputs, max(budgets), settings)
-        weights = cluster_sizes(matrix, largest, budgets)
-        return [replace(largest.at(np.arange(len(each))), weights=each) for each in weights]
+        return beginnings(largest, budgets, cluster_sizes(matrix, largest, budgets))
 
     def _pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> tuple[PairwiseMatrix, Coreset]:
         matrix = PairwiseMatrix(self.distance(self.features_of(inputs)), settings.memory_budget)
-        return matrix, GREEDIES[self.greedy](self.set_function(matrix), budget, settings.seed)
+        either = settings.device.type != "cpu" and self.greedy in _EXACT_GREEDIES
+        greedy = exact_greedy if either else GREEDIES[self.greedy]
+        return matrix, greedy(self.set_function(matrix), budget, settings.seed)
 
     def pick_classes(
         self, classes: Iterable[SelectionInputs], budgets: Sequence[Sequence[int]], settings: Sequence[PickSettings]
@@ -92,33 +93,10 @@ class SetFunctionMethod(Method):
             return super().pick_classes(classes, budgets, settings)
         device, room = settings[0].device, settings[0].memory_budget
         exact = self.set_function is FacilityLocation and self.greedy in _EXACT_GREEDIES
-        if not exact or self.weighted or settings[0].partitions.parts != 1:
+        if not exact or settings[0].partitions.parts != 1:
             return super().pick_classes(classes, budgets, settings)
         distances = (self.distance(self.features_of(each)) for each in classes)
-        largest = batched_facility_location(distances, [max(each) for each in budgets], device, room)
-        return [[picks.at(np.arange(budget)) for budget in each] for picks, each in zip(largest, budgets, strict=True)]
-
-
-def cluster_sizes(matrix: PairwiseMatrix, picks: Coreset, sizes: Sequence[int]) -> list[np.ndarray]:
-    """Return how many samples each of the first k picks is the nearest to, float32 [k], for every k of ``sizes``.
-
-    At equal distances the earlier pick counts.
-    """
-    nearest = torch.full((matrix.n,), torch.inf, dtype=matrix.dtype, device=matrix.device)
-    owner = torch.zeros(matrix.n, dtype=torch.int64, device=matrix.device)
-    indices = torch.tensor(picks.indices, device=matrix.device)
-    clusters: dict[int, np.ndarray] = {}
-    start = 0
-    for size in sorted(set(sizes)):
-        while start < size:
-            part = indices[start : min(size, start + matrix.rows_at_once)]
-            least, first = matrix.rows(part).min(dim=0)  # [n] each
-            closer = least < nearest
-            owner[closer] = start + first[closer]
-            nearest = torch.minimum(nearest, least)
-            start += len(part)
-        clusters[size] = torch.bincount(owner, minlength=size).float().cpu().numpy()
-    return [clusters[size] for size in sizes]
+        return batched_facility_location(distances, budgets, device, room, self.weighted)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ respect to the last layer [bias, weights], the gradient g = (p − y) ⊗ ẑ an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -166,15 +167,22 @@ def product_variance(s: Tensor, w: Tensor) -> Tensor:
 
 def refuse_overflow(values: Tensor) -> None:
     """Raise UserError where ``values`` are not all finite."""
-    if not bool(torch.isfinite(values).all()):
+    read_finite(torch.where(torch.isfinite(values).all(), 0.0, torch.nan))
+
+
+def read_finite(*values: Tensor) -> list[float]:
+    """Return single ``values`` of one device, waiting for it once. Raises UserError where one is not finite."""
+    numbers: list[float] = torch.stack([each.double() for each in values]).tolist()
+    if not all(map(math.isfinite, numbers)):
         raise UserError("the embeddings are too large: their squares overflow; scale them down")
+    return numbers
 
 
 def _largest_variances(s: Tensor, v: Tensor, count: int) -> Tensor:
     """Return the variances of s_c·v_k², [C, d + 1], with −∞ for classes that hold none of the ``count`` largest.
 
     Of many classes only a few have probabilities that vary: the others are left out by a bound on their variances.
-    Columns are taken a few at a time so that they stay in the processor's cache.
+    On a CPU columns are taken a few at a time so that they stay in its cache.
     """
     variance = s.new_full((s.shape[1], v.shape[1]), -torch.inf)
     largest = s.new_empty(0)  # at most ``count`` so far
@@ -182,7 +190,8 @@ def _largest_variances(s: Tensor, v: Tensor, count: int) -> Tensor:
         if len(largest) == count and bound < (1 - _EQUAL) * float(largest.amin()):
             break
         group = s[:, classes]
-        parts = [product_variance(group, some.square()) for some in v.split(_COLUMNS_AT_ONCE, dim=1)]
+        width = _COLUMNS_AT_ONCE if v.device.type == "cpu" else v.shape[1]
+        parts = [product_variance(group, some.square()) for some in v.split(width, dim=1)]
         part = torch.cat(parts, dim=1)  # [c, d + 1]
         refuse_overflow(part)
         variance[classes] = part
@@ -211,6 +220,6 @@ def _largest(values: Tensor, count: int) -> Tensor:
     """Return the positions of the ``count`` largest of ``values`` [m], int64 [count]; of equals, the lowest first."""
     least = values.topk(count).values.amin()
     margin = _EQUAL * least.abs()
-    above = (values > least + margin).nonzero()[:, 0]
-    equal = ((values - least).abs() <= margin).nonzero()[:, 0]
-    return torch.cat([above, equal[: count - len(above)]])
+    above, equal = values > least + margin, (values - least).abs() <= margin
+    positions = (above | equal).nonzero()[:, 0]
+    return positions[equal[positions].to(torch.int8).argsort(stable=True)[:count]]  # those above before those equal

@@ -5,40 +5,48 @@ On an accelerator a thousand small classes would otherwise cost a thousand launc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from methods.greedy.clusters import beginnings, cluster_sizes
 from methods.greedy.distances import Distance
-from methods.greedy.optimizers import naive_greedy
-from methods.greedy.pairwise_matrix import PairwiseMatrix, allowance, held_bytes
+from methods.greedy.optimizers import exact_greedy
+from methods.greedy.pairwise_matrix import MINIMA_AT_ONCE, PairwiseMatrix, allowance, held_bytes
 from methods.greedy.set_functions import FacilityLocation
 from utils.data.coreset import Coreset
+from utils.device import moved
 
-_VECTORS = 8  # float64 values of each sample in a batch: gains, nearest picks, and what a pass makes of them
+_VECTORS = 10  # float64 values of each sample in a batch: gains, nearest picks, and what a pass makes of them
 
 
 def batched_facility_location(
-    distances: Iterable[Distance], budgets: Sequence[int], device: torch.device, memory_budget: int | None
-) -> list[Coreset]:
+    distances: Iterable[Distance],
+    budgets: Sequence[Sequence[int]],
+    device: torch.device,
+    memory_budget: int | None,
+    weighted: bool = False,
+) -> list[list[Coreset]]:
     """Pick from every class by naive greedy, as many classes at once as ``memory_budget`` allows.
 
     A class whose matrix does not fit by itself is picked from alone, within the same budget.
 
     Args:
         distances: of each class; an iterator may make them one by one.
-        budgets: how many to pick from each.
+        budgets: how many to pick from each, once or several times.
         device: where the distances are.
         memory_budget: bytes to take, one class's distances included; None: half of what is free.
+        weighted: whether each pick weighs as many samples as it is the nearest pick to.
     """
     room = allowance(memory_budget, device)
-    picks: list[Coreset] = []
+    picks: list[list[Coreset]] = []
     waiting: list[_Class] = []
 
     def flush() -> None:
-        picks.extend(_pick_batch(waiting, budgets[len(picks) : len(picks) + len(waiting)]))
+        picks.extend(_pick_batch(waiting, budgets[len(picks) : len(picks) + len(waiting)], weighted))
         waiting.clear()
 
     for distance in distances:
@@ -46,7 +54,7 @@ def batched_facility_location(
         if batch_bytes([*(len(each.gains) for each in waiting), distance.n], distance.dtype) > left:
             flush()
         if batch_bytes([distance.n], distance.dtype) > left:
-            picks.append(naive_greedy(FacilityLocation(PairwiseMatrix(distance, room)), budgets[len(picks)]))
+            picks.append(_pick_alone(PairwiseMatrix(distance, room), budgets[len(picks)], weighted))
         else:
             waiting.append(_Class.of(distance, room - sum(each.distances.nbytes for each in waiting)))
         del distance  # before the next one is made
@@ -57,14 +65,19 @@ def batched_facility_location(
 def batch_bytes(sizes: Sequence[int], dtype: torch.dtype) -> int:
     """Return the bytes that classes of these ``sizes`` take together, from the last one's matrix to their picks.
 
-    Picking takes their matrices, the same stacked, the minima with the distances to the nearest picks, and those once
-    more in float64 where they are narrower, for summing widens them first.
+    Picking takes their matrices, the same stacked, and minima with the distances to the nearest picks in float64.
     """
     waiting = sum(n * n for n in sizes[:-1]) * dtype.itemsize
-    widened = 8 if dtype.itemsize < 8 else 0
     largest = max(sizes)
-    picking = len(sizes) * largest * (largest * (3 * dtype.itemsize + widened) + 8 * _VECTORS)
+    values = len(sizes) * largest**2
+    minima = 8 * min(values, max(MINIMA_AT_ONCE, len(sizes) * largest))
+    picking = values * 2 * dtype.itemsize + minima + len(sizes) * largest * 8 * _VECTORS
     return max(waiting + held_bytes(sizes[-1], dtype), picking)
+
+
+def _pick_alone(matrix: PairwiseMatrix, sizes: Sequence[int], weighted: bool) -> list[Coreset]:
+    picks = exact_greedy(FacilityLocation(matrix), max(sizes))
+    return beginnings(picks, sizes, cluster_sizes(matrix, picks, sizes) if weighted else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,30 +98,79 @@ class _Class:
         return cls(matrix.held, function.all_gains(), function.tolerance)
 
 
-def _pick_batch(classes: Sequence[_Class], budgets: Sequence[int]) -> list[Coreset]:
+def _pick_batch(classes: Sequence[_Class], budgets: Sequence[Sequence[int]], weighted: bool) -> list[list[Coreset]]:
     """Pick greedily from held matrices, the lowest index on ties, with no transfer to the host before the last pick."""
     if not classes:
         return []
     padded = _pad([each.distances for each in classes], 0.0)  # [B, n, n]
     gains = _pad([each.gains for each in classes], -torch.inf)  # [B, n]
-    tolerance = gains.new_tensor([each.tolerance for each in classes])  # [B]
+    tolerance = moved(torch.tensor([each.tolerance for each in classes], dtype=torch.float64), gains.device)  # [B]
     taken = gains.isneginf()
+    clusters = _Clusters(~taken, {size for sizes in budgets for size in sizes}) if weighted else None
     everyone = torch.arange(len(padded), device=padded.device)
     nearest = padded.new_full(gains.shape, torch.inf)
     history: list[tuple[Tensor, Tensor]] = []
-    for step in range(max(budgets)):
+    for step in range(max(max(sizes) for sizes in budgets)):
         if step:
-            total = nearest.sum(dim=1, dtype=torch.float64)  # [B]
-            gains = total[:, None] - torch.minimum(nearest[:, None, :], padded).sum(dim=2, dtype=torch.float64)
+            gains = nearest.sum(dim=1, dtype=torch.float64)[:, None] - _sums_of_minima(padded, nearest)
             gains.masked_fill_(taken, -torch.inf)
         tied = gains >= (gains.amax(dim=1) - tolerance)[:, None]  # [B, n]
         pick = tied.to(torch.int8).argmax(dim=1)  # [B]
         history.append((pick, gains[everyone, pick]))
         taken[everyone, pick] = True
-        nearest = torch.minimum(nearest, padded[everyone, pick])
+        row = padded[everyone, pick]  # [B, n]
+        if clusters is not None:
+            clusters.add(row < nearest)
+        nearest = torch.minimum(nearest, row)
     picks = torch.stack([pick for pick, _ in history], dim=1).cpu().numpy()  # [B, k]
     added = torch.stack([gain for _, gain in history], dim=1).cpu().numpy()  # [B, k]
-    return [Coreset(picks[b, :k], gains=added[b, :k]) for b, k in enumerate(budgets)]
+    counts = None if clusters is None else clusters.counts()
+    found = []
+    for b, sizes in enumerate(budgets):
+        largest = Coreset(picks[b, : max(sizes)], gains=added[b, : max(sizes)])
+        found.append(beginnings(largest, sizes, None if counts is None else [counts[size][b] for size in sizes]))
+    return found
+
+
+class _Clusters:
+    """How many samples of each class in a batch are nearest to each pick; at equal distances the earlier pick counts.
+
+    Args:
+        samples: which are any, and no padding, bool [B, n].
+        sizes: numbers of picks at which to count.
+    """
+
+    def __init__(self, samples: Tensor, sizes: Collection[int]) -> None:
+        self.samples, self.sizes, self.picked = samples.float(), sizes, 0
+        self.owner = torch.zeros(samples.shape, dtype=torch.int64, device=samples.device)  # [B, n]
+        self.found: dict[int, Tensor] = {}
+
+    def add(self, closer: Tensor) -> None:
+        """Take in a pick of each class, and which samples it is closer to than all before, bool [B, n]."""
+        self.owner.masked_fill_(closer, self.picked)
+        self.picked += 1
+        if self.picked in self.sizes:
+            batch = len(self.owner)
+            first = torch.arange(0, batch * self.picked, self.picked, device=self.owner.device)  # [B]
+            counts = self.samples.new_zeros(batch * self.picked)
+            counts.index_add_(0, (first[:, None] + self.owner).flatten(), self.samples.flatten())
+            self.found[self.picked] = counts.view(batch, self.picked)
+
+    def counts(self) -> dict[int, np.ndarray]:
+        """Return the counts at each size k, float32 [B, k]."""
+        together = torch.cat(list(self.found.values()), dim=1).cpu()  # [B, Σ k]
+        parts = together.split(list(self.found), dim=1)
+        return {size: part.numpy() for size, part in zip(self.found, parts, strict=True)}
+
+
+def _sums_of_minima(matrices: Tensor, limits: Tensor) -> Tensor:
+    """Return Σ_i min(limit_i, D_ji) for every row j, float64 [B, n]: ``matrices`` [B, n, n], limits [B, n].
+
+    A few rows of each matrix at a time, so that the minima stay in a GPU's cache.
+    """
+    wide = limits.double()[:, None]  # [B, 1, n]
+    rows = max(1, MINIMA_AT_ONCE // limits.numel())
+    return torch.cat([torch.minimum(part, wide).sum(dim=2) for part in matrices.split(rows, dim=1)], dim=1)
 
 
 def _pad(tensors: Sequence[Tensor], value: float) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from methods.features import Features
 from methods.greedy.close_pairs import CANCELLATION, settle
 from methods.greedy.manhattan import add_manhattan
-from nets.last_layer import augment, hessian_at, hessian_coordinates, probabilities, refuse_overflow, residuals
+from nets.last_layer import augment, hessian_at, hessian_coordinates, probabilities, read_finite, residuals
 from utils.tensor_memory import Scratch
 
 _LANES = 8  # values that a processor takes at once; other numbers of coordinates are slow
@@ -86,9 +86,8 @@ class OuterDistance(Distance):
         self.left, self.right = left, right
         squares = [torch.linalg.vector_norm(factor, dim=1).square() for factor in (left, right)]  # [n] each
         self.squared_norms = squares[0] * squares[1]  # [n]
-        refuse_overflow(16 * self.squared_norms.sum())
-        rounding = _ROUNDING * float(self.squared_norms.sqrt().sum())
-        super().__init__(len(left), dtype, left.device, rounding)
+        _, norms = read_finite(16 * self.squared_norms.sum(), self.squared_norms.sqrt().sum())
+        super().__init__(len(left), dtype, left.device, _ROUNDING * norms)
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
         """Return the block from products of factors, small distances from explicit differences."""
@@ -120,9 +119,9 @@ class CurvatureDistance(GradientDistance):
         super().__init__(features)
         z, f, coordinates = features.embeddings, features.logits, features.coordinates
         h = eps * (hessian_coordinates(z, f, num_dims) if coordinates is None else hessian_at(z, f, coordinates))
-        self.rounding += _ROUNDING / 100 * float(h.sum())  # no cancellation in these
+        total, _ = read_finite(h.sum(), h.amax().to(self.dtype))
+        self.rounding += _ROUNDING / 100 * total  # no cancellation in these
         h = h.to(self.dtype)  # [n, K]
-        refuse_overflow(h)
         self.weighted_curvature = torch.nn.functional.pad(h, (0, -h.shape[1] % _LANES))  # [n, K or a few more]
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:

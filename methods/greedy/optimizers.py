@@ -14,31 +14,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from methods.greedy.set_functions import SetFunction
 from utils.data.coreset import Coreset
+from utils.device import moved
 from utils.flags import OneOf, flag
 from utils.seeding import derive_seed
 from utils.threads import small_steps
 
 _DELTA = 0.1  # stochastic greedy's failure probability: it samples n/k · ln(1/δ) candidates a pick
+_LARGEST_PASS = 1 << 30  # bytes: by a GPU's bandwidth a pass over more takes longer than the waits of a lazy pick
 _ACCEPTANCE = 0.9  # approximate-lazy greedy takes a fresh gain of this share of the next bound
 
 
 def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
     """Pick with every gain computed again for each pick.
 
-    That is one pass a pick on an accelerator, and the reference for the other optimisers.
+    That is one pass a pick on an accelerator, which the host waits for after the last one; and it is the reference for
+    the other optimisers.
     """
-    picked: list[int] = []
-    gains: list[float] = []
+    picked: list[Tensor] = []  # int64 [1] each
+    gains: list[Tensor] = []  # float64 [1] each
     available = torch.ones(function.n, dtype=torch.bool, device=function.device)
     for _ in range(budget):
         current = function.all_gains().masked_fill_(~available, -math.inf)
-        pick = int((current >= current.max() - function.tolerance).to(torch.int8).argmax())
-        _take(function, pick, float(current[pick]), picked, gains)
+        pick = (current >= current.max() - function.tolerance).to(torch.int8).argmax(dim=0, keepdim=True)
+        picked.append(pick)
+        gains.append(current[pick])
+        function.add(pick)
         available[pick] = False
-    return _coreset(picked, gains)
+    if not picked:
+        return _coreset([], [])
+    return Coreset(torch.cat(picked).cpu().numpy(), gains=torch.cat(gains).cpu().numpy())
 
 
 def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
@@ -66,6 +74,13 @@ def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
         _take(function, pick, gain, picked, gains)
     bounds.take_first(budget - len(picked), picked, gains)
     return _coreset(picked, gains)
+
+
+def exact_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
+    """Pick what both above pick: by passes over a matrix that an accelerator holds, from a large one lazily."""
+    held = function.matrix.held
+    passes = held is not None and held.device.type != "cpu" and held.nbytes <= _LARGEST_PASS
+    return (naive_greedy if passes else lazy_greedy)(function, budget, seed)
 
 
 def stochastic_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
@@ -158,7 +173,7 @@ class _Bounds:
 
 def _evaluate(function: SetFunction, candidates: list[int]) -> list[tuple[float, int]]:
     """Return (gain, j) for each of ``candidates``, its gain being computed now."""
-    groups = torch.tensor(candidates, device=function.device).split(function.matrix.rows_at_once)
+    groups = moved(torch.tensor(candidates), function.device).split(function.matrix.rows_at_once)
     held = function.matrix.held is not None
     with small_steps(len(candidates) * function.n) if held else nullcontext():
         gains = [gain for group in groups for gain in function.gains(group).tolist()]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from methods.greedy.distances import Distance
-from nets.last_layer import refuse_overflow
+from nets.last_layer import read_finite
+from utils.device import moved
 from utils.memory import free_memory
 from utils.tensor_memory import Scratch, empty
 
@@ -14,6 +15,7 @@ _DEFAULT_SHARE = 0.5  # of the free memory
 _WORKING_COPIES = 4  # float64 temporaries of a block that computing it takes
 _LEAST_BAND, _CPU_BAND, _BAND = 8, 256, 2048  # rows computed at once: on a CPU few enough for its cache
 _HELD_BAND = 32  # the same, at least, of a matrix that is held
+MINIMA_AT_ONCE = 1 << 22  # values in float64, which a GPU's cache holds
 
 
 class PairwiseMatrix:
@@ -54,9 +56,8 @@ class PairwiseMatrix:
         self.batch = 16 if self.held is None else 4
         self.scratch = Scratch(self.rows_at_once * self.columns, self.device)
         self.buffer = empty(self.rows_at_once, self.columns, dtype=self.dtype, device=self.device)
-        self.sums, self.maximum = self._survey(roomy)
-        refuse_overflow(self.sums)
-        refuse_overflow(torch.tensor(self.maximum, dtype=self.dtype))
+        self.sums, maximum = self._survey(roomy)
+        self.maximum, *_ = read_finite(maximum, maximum.to(self.dtype), self.sums.amax())
 
     def rows(self, indices: Tensor) -> Tensor:
         """Return the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, columns]; the next use their memory."""
@@ -65,9 +66,13 @@ class PairwiseMatrix:
             return torch.index_select(self.held, 0, indices, out=found)
         return found.copy_(self._computed(indices))
 
-    def row(self, i: int) -> Tensor:
+    def index(self, i: int | Tensor) -> Tensor:
+        """Return the index of one sample, or an int64 [1], as an int64 [1] on the matrix's device."""
+        return i if isinstance(i, Tensor) else moved(torch.tensor([i]), self.device)
+
+    def row(self, i: int | Tensor) -> Tensor:
         """Return one row, [columns], in memory of its own."""
-        return self.rows(torch.tensor([i], device=self.device))[0].clone()
+        return self.rows(self.index(i))[0].clone()
 
     def sums_of(self, rows: Tensor) -> Tensor:
         """Return the sum of each of ``rows`` [m, columns], m ≤ ``rows_at_once``, float64 [m]."""
@@ -79,6 +84,8 @@ class PairwiseMatrix:
         """Return Σ_i min(limit_i, D_ij) of every row j, float64 [n], from each pair once; ``limits`` is [columns]."""
         if self.held is None:
             return self._computed_sums_of_minima(limits)
+        if self.device.type != "cpu":
+            return self._sums_in_cache(self.held, limits.double())
         bands = self.held.split(self.rows_at_once)
         minima = (torch.minimum(band, limits, out=self.buffer[: len(band)]) for band in bands)
         return torch.cat([self.sums_of(each) for each in minima])
@@ -106,7 +113,13 @@ class PairwiseMatrix:
             sums[rows] += torch.minimum(band, limits[rows.start :], out=least).sum(dim=1)
         return sums
 
-    def _survey(self, roomy: bool) -> tuple[Tensor, float]:
+    def _sums_in_cache(self, held: Tensor, limits: Tensor) -> Tensor:
+        """Return the same on an accelerator: minima come in float64, and few enough at once for its cache."""
+        bands = held.split(min(self.rows_at_once, max(1, MINIMA_AT_ONCE // self.columns)))
+        minima = (torch.minimum(band, limits, out=self.scratch.pair(*band.shape)[0]) for band in bands)
+        return torch.cat([each.sum(dim=1) for each in minima])
+
+    def _survey(self, roomy: bool) -> tuple[Tensor, Tensor]:
         """Return the sums of the rows and the maximum, computing each pair once; fill ``held`` if there is one."""
         sums = torch.zeros(self.n, dtype=torch.float64, device=self.device)
         maximum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -118,7 +131,7 @@ class PairwiseMatrix:
             if self.held is not None:
                 self.held[rows, rows.start :] = band
                 self.held[rows.stop :, rows] = self.held[rows, rows.stop :].T
-        return sums, float(maximum)
+        return sums, maximum
 
 
 class CandidateRows(PairwiseMatrix):
@@ -145,15 +158,15 @@ class CandidateRows(PairwiseMatrix):
         minima = (torch.minimum(rows, limits, out=rows) for rows in map(self.rows, parts))
         return torch.cat([self.sums_of(each) for each in minima])
 
-    def _survey(self, roomy: bool) -> tuple[Tensor, float]:
-        sums, maximum = [], 0.0
+    def _survey(self, roomy: bool) -> tuple[Tensor, Tensor]:
+        sums, maxima = [], []
         for rows in torch.arange(self.n, device=self.device).split(self.rows_at_once):
             block = self._computed(rows)
             sums.append(block.sum(dim=1))
-            maximum = max(maximum, float(block.max()))
+            maxima.append(block.max())
             if self.held is not None:
                 self.held[rows] = block.to(self.dtype)
-        return torch.cat(sums), maximum
+        return torch.cat(sums), torch.stack(maxima).max()
 
 
 def allowance(memory_budget: int | None, device: torch.device) -> int:

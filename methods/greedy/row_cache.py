@@ -35,14 +35,16 @@ class RowCache:
 
     def savings(self, candidates: Tensor, nearest: Tensor) -> Tensor:
         """Return Σ_i max(0, nearest_i − D_ij) for ``candidates`` (int64 [m], m ≤ ``rows_at_once``), float64 [m]."""
-        saved = torch.empty(len(candidates), dtype=torch.float64, device=nearest.device)
         known = self.pairs.known(candidates)  # [m]
-        saved[known] = self.pairs.savings(candidates[known], nearest)
-        if not bool(known.all()):
-            rows = self.matrix.rows(candidates[~known])
-            self.pairs.keep(candidates[~known], rows, nearest)
-            saved[~known] = self._total(nearest) - self.matrix.sums_of(torch.minimum(rows, nearest, out=rows))
-            self._complete_in_time(len(rows), nearest)
+        new = (~known).nonzero()[:, 0]
+        if not len(new):
+            return self.pairs.savings(candidates, nearest)
+        saved, old = torch.empty(len(candidates), dtype=torch.float64, device=nearest.device), known.nonzero()[:, 0]
+        saved[old] = self.pairs.savings(candidates[old], nearest)
+        rows = self.matrix.rows(candidates[new])
+        self.pairs.keep(candidates[new], rows, nearest)
+        saved[new] = self._total(nearest) - self.matrix.sums_of(torch.minimum(rows, nearest, out=rows))
+        self._complete_in_time(len(rows), nearest)
         return saved
 
     def all_savings(self, nearest: Tensor) -> Tensor:
@@ -56,11 +58,11 @@ class RowCache:
         everyone = torch.arange(self.matrix.n, device=nearest.device)
         return torch.cat([self.savings(part, nearest) for part in everyone.split(self.matrix.rows_at_once)])
 
-    def lower(self, nearest: Tensor, candidate: int) -> Tensor:
-        """Return min(nearest_i, D_ij) of the ``candidate`` j for every i, [n]."""
-        its = torch.tensor([candidate], device=nearest.device)
+    def lower(self, nearest: Tensor, candidate: int | Tensor) -> Tensor:
+        """Return min(nearest_i, D_ij) of the ``candidate`` j (an index, or int64 [1]) for every i, [n]."""
+        its = self.matrix.index(candidate)
         if self.pairs.known(its):
-            return self.pairs.lower(nearest, candidate)
+            return self.pairs.lower(nearest, its)
         row = self.matrix.rows(its)  # [1, n]
         self.pairs.keep(its, row, nearest)
         return torch.minimum(nearest, row[0])
@@ -143,9 +145,10 @@ class ClosePairs:
             0, owner, saved.clamp_(min=0)
         )
 
-    def lower(self, nearest: Tensor, candidate: int) -> Tensor:
+    def lower(self, nearest: Tensor, candidate: int | Tensor) -> Tensor:
         """Return min(nearest_i, D_ij) of the ``candidate`` j, which is known, for every i, [n]."""
-        its = slice(int(self.starts[candidate]), int(self.starts[candidate] + self.lengths[candidate]))
+        start, length = torch.stack((self.starts[candidate], self.lengths[candidate])).flatten().tolist()
+        its = slice(start, start + length)
         at = self.samples[its].long()
         return nearest.index_put((at,), torch.minimum(nearest[at], self.distances[its]))
 

@@ -47,8 +47,8 @@ class SetFunction(ABC):
         """Return the gains of every sample, float64 [n], a copy."""
 
     @abstractmethod
-    def add(self, candidate: int) -> None:
-        """Add ``candidate`` to A."""
+    def add(self, candidate: int | Tensor) -> None:
+        """Add ``candidate`` to A: its index, or an int64 [1] on the device, where nothing waits to read it."""
 
 
 class FacilityLocation(SetFunction):
@@ -64,7 +64,7 @@ class FacilityLocation(SetFunction):
         super().__init__(matrix, offset)
         self.tolerance = matrix.distance.rounding
         self.nearest: Tensor | None = None  # [columns]
-        self.total = matrix.columns * self.offset  # Σ_i nearest_i
+        self.total: float | Tensor = matrix.columns * self.offset  # Σ_i nearest_i
         self.cache = RowCache(matrix) if matrix.held is None else None
 
     def gains(self, candidates: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class FacilityLocation(SetFunction):
             return self.cache.all_savings(self.nearest)
         return self.total - self.matrix.sums_of_minima(self.nearest)
 
-    def add(self, candidate: int) -> None:
+    def add(self, candidate: int | Tensor) -> None:
         """Lower each sample's distance to its nearest pick."""
         if self.nearest is None:
             self.nearest = self.matrix.row(candidate)
@@ -92,7 +92,7 @@ class FacilityLocation(SetFunction):
             self.nearest = self.cache.lower(self.nearest, candidate)
         else:
             self.nearest = torch.minimum(self.nearest, self.matrix.row(candidate))
-        self.total = float(self.nearest.sum(dtype=torch.float64))
+        self.total = self.nearest.sum(dtype=torch.float64)
 
 
 class GraphCut(SetFunction):
@@ -111,7 +111,7 @@ class GraphCut(SetFunction):
         """Return the gains of every sample."""
         return self.current.clone()
 
-    def add(self, candidate: int) -> None:
+    def add(self, candidate: int | Tensor) -> None:
         """Subtract twice the similarity to the pick from every gain."""
         self.current -= 2 * (self.offset - self.matrix.row(candidate).double())
 
@@ -140,14 +140,15 @@ class LogDeterminant(SetFunction):
         """Return the gains of every sample: the logarithms of their residual variances."""
         return self.variances.clamp(min=self.floor).log()
 
-    def add(self, candidate: int) -> None:
+    def add(self, candidate: int | Tensor) -> None:
         """Add a row to the Cholesky factor, and lower the residual variances."""
         if self.size == len(self.factor):
             self.factor = torch.cat([self.factor, torch.empty_like(self.factor)])  # [2 · room, n]
         known = self.factor[: self.size]
-        variance = self.variances[candidate]
+        own = self.matrix.index(candidate)  # [1]
+        variance = self.variances[own]  # [1]
         similarity = self.offset - self.matrix.row(candidate).double()  # [n]
-        row = (similarity - known[:, candidate] @ known) / variance.clamp(min=self.floor).sqrt()  # [n]
+        row = (similarity - known.index_select(1, own)[:, 0] @ known) / variance.clamp(min=self.floor).sqrt()  # [n]
         row *= variance > self.floor
         self.factor[self.size] = row
         self.size += 1

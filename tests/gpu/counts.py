@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -92,21 +92,21 @@ def training(model: str, held: str = "on", epochs: int = 3) -> dict[str, Count]:
         return {phase: Count.of(gpu.phases[phase]) for phase in watched.values()}
 
 
-def ten_classes() -> Data:
-    """100 images of 1×8×8 of ten classes."""
-    random = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (100, 1, 8, 8), generator=random, dtype=torch.uint8)
-    half = MemoryImages(images, torch.arange(100) % CLASSES)
+def ten_classes(images: int) -> Data:
+    """So many images of 1×8×8 of each of ten classes."""
+    n = images * CLASSES
+    pixels = torch.randint(0, 256, (n, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    half = MemoryImages(pixels, torch.arange(n) % CLASSES)
     spec = DataSpec("Ten", 1, 8, CLASSES, tuple("abcdefghij"), (0.3,), (0.2,), "none")
-    return Data(spec, half, half, torch.arange(100), torch.arange(0), "ten")
+    return Data(spec, half, half, torch.arange(n), torch.arange(0), "ten")
 
 
-def condensation(method: str, model: str = "ConvNet") -> dict[str, Count]:
-    """Return counts of a pixel step of ten classes, one with the next network included, and of an inner step."""
+def condensation(method: str, real_batch: int = 256) -> dict[str, Count]:
+    """Return counts of a pixel step of ten classes, with the next network where that is due, and of an inner step."""
     loops: dict[str, int] = {} if method == "DM" else {"outer": 2, "inner": 2}
-    settings = config(method, model=model, iterations=2, **loops)
+    settings = config(method, model="ConvNet", iterations=2, real_batch=real_batch, **loops)
     with PretendedGpu() as gpu, contextlib.ExitStack() as stack:
-        whole = learning.Condensation(settings, ten_classes(), Machine(GPU), None, lambda *_: None)
+        whole = learning.Condensation(settings, ten_classes(real_batch), Machine(GPU), None, lambda *_: None)
         stack.enter_context(counted(gpu, whole, "_step", "a pixel step"))
         stack.enter_context(counted(gpu, learning, "train_on", "an inner step"))
         whole.run()
@@ -118,13 +118,12 @@ def condensation(method: str, model: str = "ConvNet") -> dict[str, Count]:
 
 
 def selection(method: str, memory_budget: int | None = None, balance: bool = True, **options: Any) -> dict[str, Count]:
-    """Return counts of a pick, and of what comes before the picks and after them for each of three classes.
+    """Return counts of a pick (of three classes, one of each) and of a class without its picks.
 
     What a pick costs is the difference of two selections, one of three times as many.
     """
-    features, costs = problem(n=180).features, []
-    few, many = 5, 15
-    for picks in (few, many):
+    features, costs = problem(n=180, d=200).features, []
+    for picks in (5, 15):
         with PretendedGpu() as gpu, gpu.phase("selection") as phase:
             select_coreset(
                 method,
@@ -136,17 +135,18 @@ def selection(method: str, memory_budget: int | None = None, balance: bool = Tru
                 memory_budget=memory_budget,
                 **options,
             )
-        costs.append(phase)
-    less, more = costs
-    picks = (many - few) * 3
-    pick = Count((more.launches - less.launches) / picks, (more.waits.total() - less.waits.total()) / picks)
-    around = Count((less.launches - 3 * few * pick.launches) / 3, (less.waits.total() - 3 * few * pick.waits) / 3)
-    return {"a pick": pick, "a class without its picks": around}
+        costs.append((phase.launches, phase.waits.total()))
+    classes, rounds = (3, 10) if balance else (1, 30)
+    (fewer_launches, fewer_waits), (launches, waits) = costs
+    pick = Count((launches - fewer_launches) / rounds, (waits - fewer_waits) / rounds)
+    before = rounds / 2  # picks in the smaller selection
+    rest = Count((fewer_launches - before * pick.launches) / classes, (fewer_waits - before * pick.waits) / classes)
+    return {"a pick of each class" if balance else "a pick": pick, "a class without its picks": rest}
 
 
 def adversarial(model: str = "ConvNet") -> dict[str, Count]:
     """Return counts of a step of DeepFool."""
-    data = ten_classes()
+    data = ten_classes(2)
     with PretendedGpu() as gpu:
         torch.manual_seed(0)
         network = nets.build(model, 1, CLASSES, 8).to(GPU)
@@ -171,17 +171,22 @@ def ranks(model: str = "ResNet18") -> dict[str, Count]:
     return {"a step": Count(float(launches), float(waits))}
 
 
-EXACT = {"eps": 0.05}
-SCENES: dict[str, Any] = {
-    **{f"training {model}": lambda model=model: training(model) for model in ("MLP", "ConvNet", "ResNet18")},
-    "training MLP, images in main memory": lambda: training("MLP", "off"),
-    **{f"condensation {method}": lambda method=method: condensation(method) for method in ("LCMat", "DSA", "DC", "DM")},
+SCENES: dict[str, Callable[[], dict[str, Count]]] = {
+    "training MLP": lambda: training("MLP"),
+    "training ConvNet": lambda: training("ConvNet"),
+    "training ResNet18": lambda: training("ResNet18"),
+    "training ResNet18, images in main memory": lambda: training("ResNet18", "off"),
+    "LCMat-C": lambda: condensation("LCMat"),
+    "DSA": lambda: condensation("DSA"),
+    "DC": lambda: condensation("DC"),
+    "DM": lambda: condensation("DM"),
+    "DSA, 7 real images of a class": lambda: condensation("DSA", 7),
     "LCMat": lambda: selection("LCMat"),
     "LCMat, weighted": lambda: selection("LCMat", weighted=True),
-    "LCMat, all classes in one": lambda: selection("LCMat", balance=False),
-    "LCMat, all classes in one, on demand": lambda: selection("LCMat", balance=False, memory_budget=1 << 17),
     "Craig": lambda: selection("Craig"),
-    "GraphCut, cosine": lambda: selection("Submodular"),
+    "GraphCut": lambda: selection("LCMatGC"),
+    "LCMat, all classes as one": lambda: selection("LCMat", balance=False),
+    "LCMat, all classes as one, on demand": lambda: selection("LCMat", balance=False, memory_budget=1 << 18),
     "DeepFool": adversarial,
 }
 

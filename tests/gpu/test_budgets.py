@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gpu.counts import training
+from gpu.counts import adversarial, condensation, selection, training
 
 
 @pytest.mark.parametrize("held", ["on", "off"])
@@ -14,3 +14,41 @@ def test_a_training_waits_once_an_epoch_and_once_a_test(model, launches, held):
     assert found["a step"].launches <= launches
     assert found["an epoch beside its steps"].waits == 1
     assert found["a test"].waits == 1
+
+
+@pytest.mark.parametrize(("method", "launches"), [("LCMat", 1100), ("DSA", 720), ("DC", 600), ("DM", 300)])
+def test_a_pixel_step_waits_once_and_an_inner_step_never(method, launches):
+    found = condensation(method, real_batch=7)
+    assert found["a pixel step"].waits == 1
+    assert found["a pixel step"].launches <= launches
+    if method != "DM":
+        assert found["an inner step"].waits == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "launches"),
+    [
+        ("LCMat", {}, 22),
+        ("LCMat", {"weighted": True}, 26),
+        ("Craig", {}, 26),
+        ("LCMatGC", {}, 50),
+        ("LCMat", {"balance": False}, 20),
+        ("Submodular", {"submodular": "LogDeterminant", "kernel": "cosine"}, 84),
+    ],
+    ids=str,
+)
+def test_a_pick_never_waits(method, options, launches):
+    found = selection(method, **options)
+    pick, rest = found.values()
+    assert pick.waits == 0
+    assert pick.launches <= launches
+    assert rest.waits <= 22  # checks of what the call was given among them
+
+
+def test_a_pick_from_a_matrix_that_is_not_held_waits_for_no_more_than_its_rows():
+    pick, _ = selection("LCMat", balance=False, memory_budget=1 << 18).values()
+    assert pick.waits <= 25
+
+
+def test_a_step_of_deepfool_waits_for_the_images_that_are_left():
+    assert adversarial()["a step"].waits <= 2

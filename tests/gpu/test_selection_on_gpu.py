@@ -32,6 +32,9 @@ def test_every_method_picks_what_it_picks_on_the_cpu(name, balance):
         there = {key: each.to(GPU) for key, each in given.items()}
         found = select_coreset(name, fraction=0.25, balance=balance, **there)
     assert found.indices.tolist() == expected.indices.tolist()
+    assert (found.weights is None) == (expected.weights is None)
+    if expected.weights is not None:
+        assert found.weights.tolist() == pytest.approx(expected.weights.tolist(), rel=1e-6)
 
 
 SET_FUNCTIONS = [
@@ -93,6 +96,6 @@ def test_classes_picked_from_together_stay_within_the_memory_budget(gpu, sizes, 
     before = gpu.memory.allocated
     torch.cuda.reset_peak_memory_stats()
     distances = (CurvatureDistance(each, 0.05, 20) for each in given)
-    picks = batched_facility_location(distances, [n // 4 for n in sizes], GPU, memory_budget)
-    assert [len(each) for each in picks] == [n // 4 for n in sizes]
+    picks = batched_facility_location(distances, [[n // 4] for n in sizes], GPU, memory_budget)
+    assert [len(each) for (each,) in picks] == [n // 4 for n in sizes]
     assert memory_budget / 2 < gpu.memory.peak - before <= memory_budget

@@ -98,8 +98,8 @@ def test_batched_classes_are_single_ones_in_either_precision(problem, dtype, roo
     classes = [(features.labels == label).nonzero()[:, 0] for label in features.labels.unique()]
     distances = [CurvatureDistance(features.subset(members), EPS, NUM_DIMS) for members in classes]
     budgets = [-(-len(members) // 2) for members in classes]
-    batched = batched_facility_location(distances, budgets, torch.device("cpu"), room)
-    for distance, budget, together in zip(distances, budgets, batched, strict=True):
+    batched = batched_facility_location(distances, [[budget] for budget in budgets], torch.device("cpu"), room)
+    for distance, budget, (together,) in zip(distances, budgets, batched, strict=True):
         for greedy in (naive_greedy, lazy_greedy):
             for memory_budget in (None, 1):
                 alone = greedy(FacilityLocation(PairwiseMatrix(distance, memory_budget)), budget)

@@ -117,11 +117,27 @@ def test_greedy_facility_location_is_within_1_minus_1_over_e_of_the_best(seed):
 def test_classes_batched_are_classes_by_themselves(memory_budget):
     distances = [distance_of("worst", n=n, seed=n) for n in (5, 24, 3, 17, 60)]
     budgets = [2, 24, 1, 5, 30]
-    batched = batched_facility_location(distances, budgets, CPU, memory_budget)
-    for distance, budget, found in zip(distances, budgets, batched, strict=True):
+    batched = batched_facility_location(distances, [[budget] for budget in budgets], CPU, memory_budget)
+    for distance, budget, (found,) in zip(distances, budgets, batched, strict=True):
         expected = naive_greedy(FacilityLocation(PairwiseMatrix(distance)), budget)
         assert found.indices.tolist() == expected.indices.tolist()
         np.testing.assert_allclose(found.gains[1:], expected.gains[1:], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 22])
+@pytest.mark.parametrize("memory_budget", [None, 1, 9000])
+def test_picks_of_classes_together_weigh_what_they_stand_for(memory_budget, at_once, monkeypatch):
+    monkeypatch.setattr("methods.greedy.class_batches.MINIMA_AT_ONCE", at_once)
+    distances, sizes = [distance_of("worst", n=n) for n in (12, 30, 21)], [[2, 5], [9], [1, 7, 3]]
+    found = batched_facility_location(distances, sizes, CPU, memory_budget, weighted=True)
+    for distance, of_class, coresets in zip(distances, sizes, found, strict=True):
+        matrix = PairwiseMatrix(distance)
+        for size, coreset in zip(of_class, coresets, strict=True):
+            assert coreset.indices.tolist() == naive_greedy(FacilityLocation(matrix), size).indices.tolist()
+            nearest = torch.stack([matrix.row(int(pick)) for pick in coreset.indices]).argmin(
+                dim=0
+            )  # of equals the first
+            assert coreset.weights.tolist() == nearest.bincount(minlength=size).tolist()
 
 
 class Counting(SetFunction):
