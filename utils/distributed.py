@@ -66,21 +66,31 @@ class World:
 
     def all_gather(self, part: Tensor, n: int) -> Tensor:
         """Return the whole [n, …] on every rank, from each rank's :meth:`shard` of its rows."""
+        return self.all_gather_each([part], [n])[0]
+
+    def all_gather_each(self, parts: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
+        """Return :meth:`all_gather` of each of ``parts``, alike but for their numbers of rows, by one exchange."""
         if self.size == 1:
-            return part
-        kind = torch.uint8 if part.dtype == torch.bool else part.dtype
-        whole = part.new_zeros(n, *part.shape[1:], dtype=kind)
-        whole[self.shard(n)] = part.to(kind)
+            return list(parts)
+        dtype = parts[0].dtype
+        kind = torch.uint8 if dtype == torch.bool else dtype
+        whole = parts[0].new_zeros(sum(counts), *parts[0].shape[1:], dtype=kind)
+        for rows, part in zip(whole.split(list(counts)), parts, strict=True):
+            rows[self.shard(len(rows))] = part.to(kind)
         dist.all_reduce(whole)  # adds zeros: exact, and half the memory of gathering parts and joining them
-        return whole.to(part.dtype)
+        return list(whole.to(dtype).split(list(counts)))
 
     def all_reduce(self, part: Tensor) -> Tensor:
         """Return the sum of all ranks' tensors on every rank."""
+        return self.all_reduce_each([part])[0]
+
+    def all_reduce_each(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Return :meth:`all_reduce` of each of ``parts``, of one shape, by one exchange."""
         if self.size == 1:
-            return part
-        whole = part.clone()
+            return list(parts)
+        whole = torch.stack(list(parts))
         dist.all_reduce(whole)
-        return whole
+        return list(whole)
 
     def all_gather_object(self, value: T) -> list[T]:
         """Return every rank's value on every rank, in the order of ranks."""
@@ -129,7 +139,9 @@ class World:
 
         Batch normalisation takes the statistics of each rank's part of the batch; see ``broadcast_buffers``.
         """
-        return network if self.size == 1 else DistributedDataParallel(network, broadcast_buffers=False)
+        if self.size == 1:
+            return network
+        return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def broadcast_buffers(self, network: nn.Module) -> None:
         """Give every rank the buffers of rank 0: running statistics, where each rank normalised by its own."""

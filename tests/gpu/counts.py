@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from condensing import config  # noqa: E402
 from gpu.pretended_gpu import Phase, PretendedGpu  # noqa: E402
 from method_problems import problem  # noqa: E402
 from tiny_data import make_data  # noqa: E402
+from torchrun import torchrun  # noqa: E402
 
 import nets  # noqa: E402
 from condensation import learning  # noqa: E402
@@ -162,13 +164,15 @@ def adversarial(model: str = "ConvNet") -> dict[str, Count]:
 
 
 def ranks(model: str = "ResNet18") -> dict[str, Count]:
-    """Return counts of a training step in one of two ranks, as tests/gpu/rank.py prints them."""
-    from torchrun import torchrun
-
-    flags = "--dataset Digits --fraction 0.02 --selection Uniform --epochs 2 --batch 16 --workers 0 --counts"
-    done = torchrun("tests/gpu/rank.py", *flags.split(), "--model", model)
-    launches, waits = re.search(r"a step: (\S+) launches, (\S+) waits", done.stdout).groups()
-    return {"a step": Count(float(launches), float(waits))}
+    """Return counts in one of two ranks, as tests/gpu/rank.py prints them."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = (
+            f"--dataset Digits --model {model} --selection Uniform --fraction 0.05 --epochs 2 --batch 16 --workers 0"
+        )
+        done = torchrun("tests/gpu/rank.py", *flags.split(), "--save_path", folder)
+    found = re.findall(r"^(a step|rest): (\S+) launches, (\S+) waits$", done.stdout, re.MULTILINE)
+    counts = {name: Count(float(launches), float(waits)) for name, launches, waits in found}
+    return {"a step": counts["a step"], "an epoch beside its steps": counts["rest"]}
 
 
 SCENES: dict[str, Callable[[], dict[str, Count]]] = {
@@ -188,6 +192,7 @@ SCENES: dict[str, Callable[[], dict[str, Count]]] = {
     "LCMat, all classes as one": lambda: selection("LCMat", balance=False),
     "LCMat, all classes as one, on demand": lambda: selection("LCMat", balance=False, memory_budget=1 << 18),
     "DeepFool": adversarial,
+    "training ResNet18, two ranks": ranks,
 }
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+from gpu.counts import ranks
 from torchrun import torchrun
 
 # 72 images in batches of 71: the last one is a single image, so that one rank has none of it.
@@ -21,3 +22,9 @@ def test_two_ranks_select_and_train(tmp_path: Path):
     assert summary["device"] == "2 × pretended GPU"
     assert summary["coreset_size"] == 72 and summary["training_steps"] == 4
     assert math.isfinite(summary["final_accuracy"])
+
+
+def test_a_rank_waits_for_its_buckets_once_and_twice_an_epoch():
+    found, steps = ranks("LeNet"), 10
+    assert found["a step"].waits * steps <= 4  # the first backward pass says in which order gradients come
+    assert found["an epoch beside its steps"].waits == 2  # its sums, and its test's

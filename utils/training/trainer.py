@@ -44,6 +44,8 @@ from utils.training.optimizers import build_optimizer, build_scheduler, lay_out_
 from utils.training.profiling import profiled
 from utils.training.progress import Progress
 
+_STEPS_BETWEEN_EXCHANGES = 32  # of what several ranks saw; checkpoints are written then
+
 
 class Observer(Protocol):
     """Watches every training batch, e.g. to trace losses and margins; its state goes into checkpoints."""
@@ -87,6 +89,23 @@ class _Tally:
         """Return mean loss and accuracy in percent; the host waits for all queued work, once."""
         loss, correct = torch.stack((self.loss.double(), self.correct.double())).tolist()
         return loss / self.images, 100 * correct / self.images
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What one rank saw of a step of B images, b of them its own.
+
+    Attributes:
+        position: int64 [B] in the training indices.
+        loss: as ``Training._mean`` gives it.
+        correct: int64, how many of its own images.
+        measured: of its own images, [b, k], or None where nothing observes.
+    """
+
+    position: Tensor
+    loss: Tensor
+    correct: Tensor
+    measured: Tensor | None
 
 
 @dataclass
@@ -151,6 +170,7 @@ class Training:
         self.optimizer = build_optimizer(config.optimizer, self.parameters)
         self.scheduler = build_scheduler(config.scheduler, self.optimizer, config.epochs, self.steps_per_epoch)
         self.position, self.tally = _Position(), _Tally.empty(self.device)
+        self.seen: list[_Seen] = []  # since the last exchange
 
     def run(self) -> TrainingResult:
         """Train from the checkpoint, or from the start, to the end.
@@ -192,6 +212,9 @@ class Training:
                 position.step += 1
                 progress.step()
                 self.profiler.step()
+                if not self._exchange_is_due():
+                    continue
+                self._exchange()
                 if interruption or self.checkpoint.due:
                     position.training_seconds += time.monotonic() - started
                     started = time.monotonic()
@@ -215,14 +238,29 @@ class Training:
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
-        count = len(batch.position)
-        correct = self.world.all_gather(logits.detach().argmax(dim=1) == batch.y, count)  # [B]
-        self.tally.loss.add_(self.world.all_reduce(loss.detach()), alpha=count / self.world.size)
-        self.tally.correct += correct.sum()
-        self.tally.images += count
-        if self.observer is not None:
-            measured = self.world.all_gather(self.observer.measure(logits, batch.y), count)  # [B, k]
-            self.observer.observe(self.position.epoch, batch.position, measured)
+        correct = (logits.detach().argmax(dim=1) == batch.y).sum()
+        measured = None if self.observer is None else self.observer.measure(logits, batch.y)  # [b, k]
+        self.seen.append(_Seen(batch.position, loss.detach(), correct, measured))
+
+    def _exchange_is_due(self) -> bool:
+        step = self.position.step
+        return self.world.size == 1 or step % _STEPS_BETWEEN_EXCHANGES == 0 or step == self.steps_per_epoch
+
+    def _exchange(self) -> None:
+        """Add up and observe what all ranks saw since the last time."""
+        seen, self.seen = self.seen, []
+        losses = self.world.all_reduce_each([step.loss for step in seen])
+        corrects = self.world.all_reduce_each([step.correct for step in seen])
+        for step, loss, correct in zip(seen, losses, corrects, strict=True):
+            self.tally.loss.add_(loss, alpha=len(step.position) / self.world.size)
+            self.tally.correct += correct
+            self.tally.images += len(step.position)
+        if self.observer is None:
+            return
+        own = [step.measured for step in seen if step.measured is not None]
+        of_all = self.world.all_gather_each(own, [len(step.position) for step in seen])
+        for step, measured in zip(seen, of_all, strict=True):
+            self.observer.observe(self.position.epoch, step.position, measured)  # [B, k]
 
     def _mean(self, losses: Tensor, batch: Batch) -> Tensor:
         """Return the mean of a batch's losses; with weights Σ wℓ / Σ w, 0 where every weight is 0.
