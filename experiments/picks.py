@@ -36,9 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line asks for."""
     options = _parser().parse_args(arguments)
     table = load_table(options.folders)
-    fractions = sorted({fraction_of(run) for run in table.runs if fraction_of(run) < 1})
+    at_once = [run for run in table.runs if run.config.scenario is None]
+    fractions = sorted({fraction_of(run) for run in at_once if fraction_of(run) < 1})
     fraction = options.fraction or (fractions[-1] if fractions else 1.0)
-    runs = [run for run in table.runs if fraction_of(run) == fraction and run.config.repeat == 0]
+    runs = [run for run in at_once if fraction_of(run) == fraction and run.config.repeat == 0]
     if not runs:
         raise UserError(f"no complete run has --fraction {fraction:g}; there are {fractions}")
     machine = Machine.of(ExecutionConfig(save_path=str(options.folders[0])))

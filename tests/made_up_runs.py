@@ -16,8 +16,10 @@ from utils.config import (
 )
 from utils.coreset_size import CoresetSize
 from utils.files import write_npz
+from utils.records.continual_measures import ContinualMeasures
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Summary, summarise
+from utils.scenario import ScenarioConfig
 from utils.training.history import Epoch
 
 
@@ -34,6 +36,7 @@ def made_up_config(
     seed: int = 0,
     repeat: int = 0,
     training: TrainingConfig | None = None,
+    scenario: ScenarioConfig | None = None,
 ) -> RunConfig:
     """One configuration; Uniform and Full have no proxy, others have ``model`` unless told otherwise."""
     proxy = None if method in ("Uniform", "Full") else selection_model or model
@@ -41,9 +44,8 @@ def made_up_config(
         method, options=options or {}, model=proxy, proxy=None if proxy is None else TrainingConfig(epochs=3)
     )
     size = size or CoresetSize.of(fraction=fraction)
-    return RunConfig(
-        DataConfig(dataset, data_path), model, selection, size, seed, training or TrainingConfig(epochs=2), repeat
-    )
+    training = training or TrainingConfig(epochs=2)
+    return RunConfig(DataConfig(dataset, data_path), model, selection, size, seed, training, repeat, scenario)
 
 
 def made_up_history(final: float, best: float) -> list[Epoch]:
@@ -70,6 +72,7 @@ def made_up_summary(
         peak_memory_bytes=250_000_000,
         device="a made-up machine",
         wrong_labels=wrong_labels,
+        continual=None if config.scenario is None else ContinualMeasures.of([[0]], [[final]], [final]),
     )
 
 

@@ -244,6 +244,11 @@ class RunConfig:
             del values["scenario"]
         return values | self.size.as_dict()
 
+    @property
+    def scenario_label(self) -> str:
+        """The scenario in words; nothing where all classes come at once."""
+        return "" if self.scenario is None else self.scenario.label
+
     def settings(self) -> RunConfig:
         """Return what was asked for, without what was found."""
         return dataclasses.replace(self, data=self.data.settings())

@@ -80,9 +80,15 @@ class ScenarioConfig:
     @property
     def label(self) -> str:
         """The scenario in words, without its class order."""
-        first = "" if self.first_step is None else f", {self.first_step} classes first"
-        size = f", {self.ipc} images a class" if self.ipc else f", {self.memory} images" if self.memory else ""
-        return f"{self.protocol}, {self.steps} steps{first}{size}{', proxy sees memory' * self.proxy_sees_memory}"
+        parts = [
+            self.protocol,
+            _counted(self.steps, "step", "steps"),
+            _counted(self.first_step, "class first", "classes first"),
+            _counted(self.ipc, "image a class", "images a class"),
+            _counted(self.memory, "image", "images"),
+            "proxy sees memory" if self.proxy_sees_memory else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
     @property
     def is_bound(self) -> bool:
@@ -134,6 +140,10 @@ class ScenarioConfig:
                 "try fewer --steps" + (" or another --first_step" if first else "")
             )
         return first + [left // later + (step < left % later) for step in range(later)]
+
+
+def _counted(count: int | None, one: str, several: str) -> str:
+    return "" if count is None else f"{count} {one if count == 1 else several}"
 
 
 def _check_once(order: tuple[int, ...]) -> None:

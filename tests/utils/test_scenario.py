@@ -55,6 +55,20 @@ def test_what_cannot_be_is_refused(scenario, said):
         scenario.classes(4)
 
 
+@pytest.mark.parametrize(
+    ("scenario", "label"),
+    [
+        (ScenarioConfig(ipc=1), "memory, 5 steps, 1 image a class"),
+        (ScenarioConfig(steps=1, ipc=2), "memory, 1 step, 2 images a class"),
+        (ScenarioConfig(first_step=1, memory=50), "memory, 5 steps, 1 class first, 50 images"),
+        (ScenarioConfig(protocol="joint"), "joint, 5 steps"),
+        (ScenarioConfig(ipc=3, proxy_sees_memory=True), "memory, 5 steps, 3 images a class, proxy sees memory"),
+    ],
+)
+def test_labels_tell_scenarios_apart(scenario, label):
+    assert scenario.label == label
+
+
 def test_a_memory_is_shared_out_evenly():
     scenario = ScenarioConfig(memory=50)
     assert [scenario.quota(seen) for seen in (2, 4, 6, 8, 10)] == [25, 12, 8, 6, 5]

@@ -31,9 +31,10 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All ways to select one fraction of one data set, against all networks trained on them."""
+    """All ways to select one fraction of one data set, or to fill the memory of one scenario, against all networks."""
 
     dataset: str
+    scenario: str  # in words; nothing where all classes come at once
     fraction: float
     networks: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
@@ -41,8 +42,8 @@ class Matrix:
 
     @property
     def title(self) -> str:
-        """Data set and fraction."""
-        return f"{self.dataset}, fraction {self.fraction:g}"
+        """Data set and fraction, and the scenario where there is one."""
+        return f"{self.dataset}, {self.scenario or f'fraction {self.fraction:g}'}"
 
     def markdown(self) -> str:
         """Return a table of selecting × trained network, mean ± std of the final accuracy in percent."""
@@ -60,7 +61,7 @@ class Matrix:
 
 
 def cross_matrices(runs: Sequence[FinishedRun]) -> list[Matrix]:
-    """Return the matrices of all complete runs, one for each data set and fraction.
+    """Return the matrices of all complete runs, one for each data set, scenario and fraction.
 
     Raises:
         UserError: no run is complete.
@@ -68,9 +69,9 @@ def cross_matrices(runs: Sequence[FinishedRun]) -> list[Matrix]:
     complete = unique_runs(runs)
     if not complete:
         raise UserError("no complete run to make a matrix of")
-    by_problem = group(complete, lambda run: (run.config.data.title, fraction_of(run)))
+    by_problem = group(complete, lambda run: (run.config.data.title, run.config.scenario_label, fraction_of(run)))
     matrices = [_matrix(of_problem) for of_problem in by_problem]
-    return sorted(matrices, key=lambda matrix: (matrix.dataset, matrix.fraction))
+    return sorted(matrices, key=lambda matrix: (matrix.dataset, matrix.scenario, matrix.fraction))
 
 
 def cross_table(runs: Sequence[FinishedRun]) -> str:
@@ -85,6 +86,7 @@ def _matrix(runs: Sequence[FinishedRun]) -> Matrix:
     config: RunConfig = runs[0].config
     return Matrix(
         config.data.title,
+        config.scenario_label,
         fraction_of(runs[0]),
         tuple(sorted({run.config.model for run in runs})),
         tuple(sorted(rows, key=lambda row: (row.selection == "Full", row.selection, row.label))),

@@ -84,8 +84,7 @@ def name_differences(configs: Sequence[RunConfig], across_models: bool = False) 
 
     def look(config: RunConfig) -> Hashable:
         trained = "" if across_models else config.model
-        scenario = None if config.scenario is None else config.scenario.label
-        return config.data.title, scenario, trained, config.selection.method, config.selection.model
+        return config.data.title, config.scenario_label, trained, config.selection.method, config.selection.model
 
     settings = [_flat(config.as_dict()) for config in configs]
     texts = [""] * len(configs)

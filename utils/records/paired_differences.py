@@ -64,6 +64,8 @@ def paired_table(rows: Sequence[PairedDifference], baseline: str) -> str:
         Column("pairs", lambda pairs: str(pairs.difference.count), number=True),
         Column(f"final accuracy less {baseline}'s (%)", str, number=True),
     ]
+    if any(pairs.row.scenario for pairs in rows):
+        columns.insert(2, Column("scenario", lambda pairs: pairs.row.scenario))
     title = f"Final accuracy less that of {baseline} with the same seed: mean ± standard error"
     return "\n\n".join([title, markdown(columns, rows), *shared_options([pairs.row.config for pairs in rows])])
 

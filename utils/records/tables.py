@@ -68,7 +68,7 @@ class Row:
     @property
     def scenario(self) -> str:
         """The scenario in words; nothing where all classes come at once."""
-        return "" if self.config.scenario is None else self.config.scenario.label
+        return self.config.scenario_label
 
     def continual(self, measure: str) -> Statistic | None:
         """Return the statistic of a measure of ContinualMeasures; None where the runs have none."""

@@ -15,6 +15,7 @@ from utils.records import plots
 from utils.records.paired_differences import paired_differences
 from utils.records.report import main
 from utils.records.tables import load_table
+from utils.scenario import ScenarioConfig
 
 
 def record(folder: Path, method: str, accuracies: dict[int, float], **changes: object) -> None:
@@ -44,6 +45,21 @@ def test_only_runs_of_the_same_training_and_fraction_are_pairs(tmp_path: Path) -
     record(tmp_path, "LCMat", {0: 99.0}, fraction=0.1, training=TrainingConfig(epochs=2, batch=7))
     [only] = paired_differences(load_table([tmp_path]), "Uniform")
     assert (only.row.fraction, only.difference.mean) == (0.2, 45.0)
+
+
+def test_scenarios_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, scenario in enumerate((None, ScenarioConfig(steps=1, ipc=1), ScenarioConfig(steps=1, ipc=2))):
+        record(tmp_path, "Uniform", {0: 50.0}, scenario=scenario)
+        record(tmp_path, "LCMat", {0: 51.0 + number}, scenario=scenario)
+    main([str(tmp_path), "--against", "Uniform"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "LCMat" in line]
+    shown = {(cells[3].strip(), cells[-2].strip()) for cells in (line.split("|") for line in lines)}
+    first, *memories = sorted(shown)
+    assert first == ("", "+1.00 ± –")
+    assert memories == [
+        ("memory, 1 step, 1 image a class", "+2.00 ± –"),
+        ("memory, 1 step, 2 images a class", "+3.00 ± –"),
+    ]
 
 
 def test_nothing_to_compare_is_said_in_one_line(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from utils.records.plots import cross_plot, plot
 from utils.records.report import main
 from utils.records.run_folder import RunFolder, find_runs
 from utils.records.tables import load_table
+from utils.scenario import ScenarioConfig
 
 
 @pytest.fixture
@@ -368,6 +369,18 @@ def test_cross_table_parts_networks_that_were_trained_otherwise(tmp_path: Path) 
         ("epochs=2", "80.00 ± –", "–"),
         ("epochs=9", "–", "90.00 ± –"),
     ]
+
+
+def test_cross_tables_part_scenarios(crossed: Path) -> None:
+    sizes = ({}, {"ipc": 1}, {"ipc": 2})
+    for scenario, final in zip(sizes, (10.0, 20.0, 40.0), strict=True):
+        of_steps = ScenarioConfig(steps=1, **scenario) if scenario else None
+        finish_run(crossed, made_up_config("Craig", scenario=of_steps), final)
+    ordinary, *memories = cross_table(find_runs(crossed)).split("\n\nDigits, memory, 1 step, ")
+    assert "10.00 ± –" in ordinary
+    for text, size, final in zip(memories, ("1 image a class", "2 images a class"), ("20.00", "40.00"), strict=True):
+        assert text.startswith(f"{size}: final accuracy")
+        assert [row["MLP"] for row in cells(text)] == [f"{final} ± –"]
 
 
 def test_cross_plot(crossed: Path, tmp_path: Path) -> None:
