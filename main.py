@@ -46,6 +46,7 @@ def select_and_train(settings: Settings, machine: Machine) -> list[Path]:
     folders = []
     for seed in settings.seeds:
         selection = Selection(settings.run(settings.sizes[0], seed), settings.sizes, machine)
+        selection.budgets()  # a size that cannot be is refused before a folder is made
         for size in settings.sizes:
             for config in retrainings(settings.run(size, seed), settings):
                 with RunFolder(config, settings.execution.save_path, machine.world) as run:

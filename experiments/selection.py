@@ -106,13 +106,20 @@ class Selection:
         """The training images, on the device where they fit."""
         return self.machine.hold(self.data.train)
 
+    def budgets(self) -> list[dict[int, int]]:
+        """Return how many samples to pick for each of the sizes (see :func:`methods.budgets.budgets_for`).
+
+        Raises:
+            UserError: a size that cannot be.
+        """
+        labels, names = self.data.train.labels[self.data.pool], self.data.spec.class_names
+        return [budgets_for(labels, size, self.config.balance, names, self._prune) for size in self.sizes]
+
     @cached_property
     def _coresets(self) -> dict[CoresetSize, Coreset]:
         forget_peak_memory(self.machine.device)
         method = make_method(self.config.method, **self.config.options)
         labels = self.data.train.labels[self.data.pool]
-        names = self.data.spec.class_names
-        budgets = [budgets_for(labels, size, self.config.balance, names, self._prune) for size in self.sizes]
         held_out = self.data.held_out
         inputs = gather(
             method,
@@ -131,7 +138,7 @@ class Selection:
             coresets = select_nested(
                 method,
                 inputs,
-                budgets,
+                self.budgets(),
                 seed=self.run.seed,
                 memory_budget=self.execution.memory_budget,
                 prune=self._prune,
