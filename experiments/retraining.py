@@ -9,7 +9,7 @@ from pathlib import Path
 import nets
 from experiments.command_line import Settings
 from experiments.data import data_for
-from experiments.landscape_gaps import record_gaps
+from experiments.landscape.gaps import record_gaps
 from utils.config import RunConfig
 from utils.data.coreset import Coreset
 from utils.data.registry import DataSpec

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from experiments.landscape.surface import Shares
-from experiments.landscape_gaps import last_layer_gaps, whole_network_gaps
+from experiments.landscape.gaps import last_layer_gaps, whole_network_gaps
 from methods.features import Features
 from utils.data.batches import Batch
 from utils.data.coreset import Coreset
