@@ -28,7 +28,7 @@ def main() -> None:
             print(f"landscape: {folder.path}", flush=True)
             measurement = Measurement(view, command.landscape, machine)
             rows = measurement.losses(folder)
-            draw(folder.columns[2:], rows, command.landscape, folder.picture)
+            draw(view, rows, command.landscape, folder.picture)
             print(f"losses: {folder.table}\nplot: {folder.picture}", flush=True)
             worst = worst_cases(measurement, folder)
             if worst:

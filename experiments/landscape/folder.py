@@ -17,7 +17,7 @@ from utils.files import set_aside, write_atomic
 from utils.records.folder import Folder, read_sealed, sound, write_sealed
 from utils.records.provenance import provenance
 
-Row = list[float]  # x, y, and the mean losses of the full set and of each coreset
+Row = list[float]  # x, y, the mean losses of the full set and of each coreset, and the first one's standard error
 
 
 class LandscapeFolder(Folder):
@@ -43,7 +43,7 @@ class LandscapeFolder(Folder):
     @property
     def columns(self) -> list[str]:
         """The names of a row's numbers."""
-        return ["x", "y", "full set", *self.view.coresets]
+        return ["x", "y", "full set", *self.view.coresets, "standard error of the full set"]
 
     def prepare(self) -> None:
         """Write the settings."""

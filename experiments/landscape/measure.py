@@ -80,7 +80,8 @@ class Measurement:
         def measure(missing: Sequence[tuple[float, float]]) -> Iterator[list[float]]:
             if missing:
                 module, batches = self._moving()
-                yield from mean_losses(module, batches, self.shares.shares, self._directions(module, batches), missing)
+                directions, size = self._directions(module, batches), len(self.view.data.pool)
+                yield from mean_losses(module, batches, self.shares.shares, size, directions, missing)
 
         label = f"landscape of {len(self.shares.indices)} images"
         with Progress(label, len(points), execution.print_freq) as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +60,15 @@ def sample(pool: Tensor, count: int | None, seed: int) -> Tensor:
     return pool[chosen.sort().values]
 
 
+def standard_error(losses: Tensor, size: int) -> float:
+    """Return the standard error of the mean of losses [m] of images drawn at random from ``size``; 0 where m is all.
+
+    That is the sample's standard deviation over √m, times √(1 − m / size) because no image is drawn twice.
+    """
+    m = len(losses)
+    return 0.0 if m >= size else math.sqrt((1 - m / size) / m) * float(losses.std())
+
+
 def image_losses(module: nn.Module, batches: Iterable[Batch]) -> Tensor:
     """Return the cross-entropy of each image, float64 [m], on the device of the batches."""
     with torch.no_grad():
@@ -76,24 +86,28 @@ def mean_losses(
     module: nn.Module,
     batches: Iterable[Batch],
     shares: Tensor,
+    size: int,
     directions: tuple[Tensor, Tensor],
     points: Iterable[tuple[float, float]],
 ) -> Iterator[list[float]]:
-    """Yield the 1 + K mean losses at θ + x·d₁ + y·d₂ for each point (x, y), by one pass over the batches each.
+    """Yield the 1 + K mean losses at θ + x·d₁ + y·d₂, and the first one's standard error, for each point (x, y).
+
+    Each point is one pass over the batches.
 
     Running statistics of normalisations stay those of θ, as in Li et al. (2018): they are no parameters.
 
     Args:
         module: in evaluation mode; its parameters are at θ again between two points.
         batches: of the m images, in order; can be iterated again and again.
-        shares: float64 [1 + K, m].
+        shares: float64 [1 + K, m]; images that count in the first are all of the full set, or drawn from it.
+        size: of the full set.
         directions: d₁ and d₂, [P] each.
     """
     first, second = directions
     for x, y in points:
         with moved(module, x * first + y * second):
-            losses = image_losses(module, batches)
-        yield (shares @ losses.to(shares.device)).tolist()
+            losses = image_losses(module, batches).to(shares.device)
+        yield [*(shares @ losses).tolist(), standard_error(losses[shares[0] > 0], size)]
 
 
 @contextmanager

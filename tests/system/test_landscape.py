@@ -31,7 +31,9 @@ def test_methods_are_selected_and_looked_at_beside_the_full_set(commands):
     [folder] = folders(commands)
     names = ["LCMat 0.05", "LCMat 0.1", "Uniform 0.05", "Uniform 0.1"]
     table = rows(folder)
-    assert list(table[0]) == ["x", "y", "full set", *names]
+    assert list(table[0]) == ["x", "y", "full set", *names, "standard error of the full set"]
+    assert {row["standard error of the full set"] for row in table} == {"0.0"}
+    assert "certificate" not in answer.out
     assert len(table) == 9
     assert (folder / "landscape.png").read_bytes()[:4] == b"\x89PNG"
     assert str(folder / "landscape.png") in answer.out
@@ -92,7 +94,7 @@ def test_runs_are_looked_at_at_the_proxy_that_they_were_selected_through(command
     answer = commands.landscape(f"--runs {commands.folder / 'result'} --points 3 --worst_case none", "elsewhere")
     assert answer.status == 0, answer.err
     tables = [rows(folder) for folder in folders(commands, "elsewhere")]
-    assert [list(table[0])[3:] for table in tables] == [["LCMat", "Uniform"]] * 2
+    assert [list(table[0])[3:-1] for table in tables] == [["LCMat", "Uniform"]] * 2
     assert len(list((commands.folder / "elsewhere" / "proxies").glob("*.pt"))) == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from experiments.landscape.directions import random_direction
-from experiments.landscape.surface import Shares, coordinates, image_losses, mean_losses, moved, sample
+from experiments.landscape.surface import Shares, coordinates, image_losses, mean_losses, moved, sample, standard_error
 from utils.data.batches import Batch
 from utils.data.coreset import Coreset
 
@@ -64,12 +65,13 @@ def test_losses_are_those_of_a_double_loop(network, images):
     parameters = list(network.parameters())
     directions = (random_direction(parameters, 0, 0), random_direction(parameters, 0, 1))
     points = coordinates(0.7, 3)
-    rows = list(mean_losses(network, batches(images, shares.indices), shares.shares, directions, points))
+    rows = list(mean_losses(network, batches(images, shares.indices), shares.shares, 21, directions, points))
     sides = ((pool.tolist(), [1.0] * 21), ([7, 2, 19], [1.0] * 3), ([0, 19, 22, 5], [1.0, 0.5, 3.0, 0.0]))
     assert len(rows) == 9
     for point, row in zip(points, rows, strict=True):
         expected = [literal_losses(network, images, directions, point, *side) for side in sides]
-        assert row == pytest.approx(expected, rel=1e-10), point
+        assert row[:-1] == pytest.approx(expected, rel=1e-10), point
+        assert row[-1] == 0  # all of the full set is there
 
 
 def test_the_grid_goes_from_minus_radius_to_radius_row_by_row():
@@ -92,7 +94,7 @@ def test_each_point_costs_one_pass_and_leaves_the_network_as_it_was(network, ima
     shares = Shares.of(torch.arange(23), CORESETS)
     direction = random_direction(list(network.parameters()), 0, 0)
     looked = Counted(batches(images, shares.indices))
-    list(mean_losses(network, looked, shares.shares, (direction, direction), coordinates(1.0, 5)))
+    list(mean_losses(network, looked, shares.shares, 23, (direction, direction), coordinates(1.0, 5)))
     assert Counted.passes == 25
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
@@ -118,6 +120,24 @@ def test_shares_of_a_sample_hold_all_of_the_coresets():
     assert set(shares.indices.tolist()) == {*part.tolist(), 7, 2, 19, 0, 22, 5}
     assert shares.shares.sum(dim=1).tolist() == pytest.approx([1.0, 1.0, 1.0])
     assert float(shares.shares[2, shares.indices == 22]) == pytest.approx(3 / 4.5)
+
+
+def test_the_standard_error_is_the_spread_of_the_means_of_all_samples():
+    """Of every set of 3 out of 6 losses: the mean squared error of the mean is that of the estimates, on average."""
+    losses = torch.tensor([0.1, 0.5, 0.2, 3.0, 1.0, 0.7], dtype=torch.float64)
+    samples = [losses[list(chosen)] for chosen in itertools.combinations(range(6), 3)]
+    spread = sum(float(part.mean() - losses.mean()) ** 2 for part in samples) / len(samples)
+    assert sum(standard_error(part, 6) ** 2 for part in samples) / len(samples) == pytest.approx(spread, rel=1e-12)
+    assert standard_error(losses, 6) == 0
+
+
+def test_the_error_of_the_full_set_is_of_its_images_alone(network, images):
+    shares = Shares.of(torch.tensor([1, 4, 9]), CORESETS)
+    direction = random_direction(list(network.parameters()), 0, 0)
+    (row,) = mean_losses(
+        network, batches(images, shares.indices), shares.shares, 23, (direction, direction), [(0.0, 0.0)]
+    )
+    assert row[-1] == pytest.approx(standard_error(image_losses(network, batches(images, torch.tensor([1, 4, 9]))), 23))
 
 
 def test_losses_are_cross_entropies(network, images):
