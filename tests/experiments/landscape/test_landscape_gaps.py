@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from experiments.landscape.surface import Shares
 from experiments.landscape.gaps import last_layer_gaps, whole_network_gaps
+from experiments.landscape.surface import Shares
 from methods.features import Features
 from utils.data.batches import Batch
 from utils.data.coreset import Coreset
