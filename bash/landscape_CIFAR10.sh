@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 prepare
 
-: "${MODEL:=ResNet8}" "${SELECTIONS:=LCMat Craig Uniform}" "${FRACTION:=0.01}" "${SEED:=0}" "${SAMPLE:=4000}"
+: "${MODEL:=ResNet8}" "${SELECTIONS:=LCMat Craig Uniform}" "${FRACTION:=0.01}" "${SEED:=0}" "${SAMPLE:=2000}"
 : "${POINTS:=21}" "${RADIUS:=0.4}" "${PROXY_EPOCHS:=10}" "${PROXY_BATCH:=128}" "${PROXY_LR:=0.1}"
 : "${SAVE_PATH:=$PWD/result/study_CIFAR10}" "${RUNS:=}"
 COMMAND=("$PYTHON" landscape.py --model "$MODEL" --seed "$SEED" --points "$POINTS" --radius "$RADIUS" --images "$SAMPLE"

@@ -78,15 +78,10 @@ class LandscapeFolder(Folder):
             self._write(rows)
         return rows
 
-    def remembered(self, key: str, compute: Callable[[], list[float]]) -> list[float]:
-        """Return the numbers kept under ``key`` in ``worst_cases.json``; those of ``compute`` where there are none."""
-        path = self.path / "worst_cases.json"
-        known = sound(path, read_sealed) or {}
-        if key not in known:
-            known[key] = compute()
-            write_sealed(path, known)
-        numbers: list[float] = known[key]
-        return numbers
+    @property
+    def worst_cases(self) -> Path:
+        """The worst cases measured so far."""
+        return self.path / "worst_cases.json"
 
     def write_csv(self, name: str, rows: Iterable[Sequence[Any]]) -> Path:
         """Write rows, the first of them a header, into a file of this name; return its path."""
@@ -107,6 +102,16 @@ class LandscapeFolder(Folder):
         except UserError as error:
             set_aside(self.table, f"is damaged ({error})")
             return []
+
+
+def remembered(path: Path, key: str, compute: Callable[[], list[float]]) -> list[float]:
+    """Return the numbers kept under ``key`` in a JSON file; those of ``compute``, then kept, where there are none."""
+    known = sound(path, read_sealed) or {}
+    if key not in known:
+        known[key] = compute()
+        write_sealed(path, known)
+    numbers: list[float] = known[key]
+    return numbers
 
 
 def read_losses(path: Path, columns: Sequence[str], points: Sequence[tuple[float, float]]) -> list[Row]:

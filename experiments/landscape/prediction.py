@@ -10,16 +10,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from experiments.landscape.folder import remembered
 from experiments.landscape.runs import coreset_runs, views_of_runs
 from experiments.landscape.view import View
 from methods.features import Features
 from methods.scoring import at_temperature, auto_temperature
 from utils.cli import Parser, run_main
 from utils.data.batches import Batches
+from utils.data.coreset import Coreset
 from utils.execution import ExecutionConfig
 from utils.files import write_atomic
 from utils.landscape.certificate import shares_of_difference, usual_radius
@@ -30,6 +34,7 @@ from utils.records.groups import name_differences
 from utils.records.run_folder import fraction_of
 from utils.training.evaluation import TEST_BATCH, embed_and_classify
 from utils.training.machine import Machine
+from utils.training.progress import Progress
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,51 +56,67 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def gap_rows(view: View, settings: dict[str, str], machine: Machine) -> list[GapRow]:
-    """Return a row for each run of a view.
+    """Return a row for each run of a view; what was measured before is read from ``gaps.json``.
 
     Args:
         settings: by the coresets' names, what sets a run apart from others of its method.
+        machine: its save path is the folder of that file.
     """
-    features = _pool_features(view, machine)
-    temperature = auto_temperature(features)
-    plain = _gaps(view, features)
-    soft = _gaps(view, at_temperature(features, temperature).read())
+    kept, network = Path(machine.execution.save_path) / "gaps.json", view.network_digest()
+    gaps = Gaps(view, machine)
     rows = []
-    for name, own, softened in zip(view.coresets, plain, soft, strict=True):
-        config, summary = view.runs[name].config, view.runs[name].summary
-        if summary is not None:
-            method = config.selection.method + (f" ({settings[name]})" if settings[name] else "")
-            identity = (method, fraction_of(view.runs[name]), config.seed, config.repeat, summary.final_accuracy)
-            rows.append(GapRow(*identity, *own, *softened, temperature))
+    with Progress(f"gaps of seed {view.seed}", len(view.runs), machine.execution.print_freq) as progress:
+        for name, run in view.runs.items():
+            coreset, config, summary = view.coresets[name], run.config, run.summary
+            numbers = remembered(kept, f"{network} {coreset.digest()}", partial(gaps.of, coreset))
+            progress.step()
+            if summary is not None:
+                method = config.selection.method + (f" ({settings[name]})" if settings[name] else "")
+                rows.append(
+                    GapRow(method, fraction_of(run), config.seed, config.repeat, summary.final_accuracy, *numbers)
+                )
     return rows
 
 
-def _pool_features(view: View, machine: Machine) -> Features:
-    images, device = machine.hold(view.data.train), machine.device
-    batches = Batches(
-        images, view.data.spec, view.data.pool, TEST_BATCH, device=device, workers=machine.execution.workers
-    )
-    return Features.of(*embed_and_classify(view.network.embed, view.network.classifier, batches))
+class Gaps:
+    """The gaps of coresets in the last layer of a view's network, at the network and at its softened logits."""
 
+    def __init__(self, view: View, machine: Machine) -> None:
+        self.view, self.machine = view, machine
+        self._position = torch.full((len(view.data.train),), -1)  # of each training image in the pool
+        self._position[view.data.pool] = torch.arange(len(view.data.pool))
 
-def _gaps(view: View, features: Features) -> list[tuple[float, float]]:
-    """Return the gradient gap and the worst case of every coreset."""
-    position = torch.full((len(view.data.train),), -1)
-    position[view.data.pool] = torch.arange(len(view.data.pool))
-    radius, gaps = usual_radius(features.embeddings), []
-    for coreset in view.coresets.values():
+    @cached_property
+    def _looks(self) -> tuple[Features, Features, float]:
+        """The features of the pool, the same softened, and the temperature."""
+        view, machine = self.view, self.machine
+        images, workers = machine.hold(view.data.train), machine.execution.workers
+        batches = Batches(images, view.data.spec, view.data.pool, TEST_BATCH, device=machine.device, workers=workers)
+        plain = Features.of(*embed_and_classify(view.network.embed, view.network.classifier, batches))
+        temperature = auto_temperature(plain)
+        return plain, at_temperature(plain, temperature).read(), temperature
+
+    def of(self, coreset: Coreset) -> list[float]:
+        """Return the gradient gap and the worst case, the same softened, and the temperature."""
         weights = None if coreset.weights is None else torch.tensor(coreset.weights)
-        shares = shares_of_difference(len(features), position[torch.tensor(coreset.indices)], weights)
-        z, f, y = features.embeddings, features.logits, features.labels
-        difference = LastLayerDifferences(z, f, y, shares.to(y.device)[None])
-        zero = torch.zeros(1, difference.size, dtype=torch.float64, device=y.device)
-        gaps.append((float(difference(zero)[1].norm()), float(worst_changes(difference, zero, radius))))
-    return gaps
+        indices = self._position[torch.tensor(coreset.indices)]
+        plain, softened, temperature = self._looks
+        return [*_gaps(plain, indices, weights), *_gaps(softened, indices, weights), temperature]
+
+
+def _gaps(features: Features, indices: Tensor, weights: Tensor | None) -> tuple[float, float]:
+    z, f, y = features.embeddings, features.logits, features.labels
+    shares = shares_of_difference(len(features), indices, weights)
+    difference = LastLayerDifferences(z, f, y, shares.to(y.device)[None])
+    zero = torch.zeros(1, difference.size, dtype=torch.float64, device=y.device)
+    return float(difference(zero)[1].norm()), float(worst_changes(difference, zero, usual_radius(z)))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m experiments.landscape.prediction", description=str(__doc__).split("\n\n")[1])
-    parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or runs; the first holds the proxies")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, help="folders of runs, or runs; the first holds the proxies and gaps.json"
+    )
     parser.add_argument("--data_path", default="data", help="where data sets are looked for")
     parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="write a line for each run")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw accuracy over the worst case")

@@ -31,9 +31,17 @@ class View:
 
     def digest(self) -> str:
         """Return hex digits that change with the data, any parameter or any coreset."""
-        content = hashlib.sha256(self.data.fingerprint.encode())
-        for value in self.network.state_dict().values():
-            content.update(value.cpu().numpy().tobytes())
+        content = self._network()
         for name, coreset in self.coresets.items():
             content.update(f"{name} {coreset.digest()}".encode())
         return content.hexdigest()
+
+    def network_digest(self) -> str:
+        """Return hex digits that change with the data or any parameter."""
+        return self._network().hexdigest()
+
+    def _network(self) -> hashlib._Hash:
+        content = hashlib.sha256(self.data.fingerprint.encode())
+        for value in self.network.state_dict().values():
+            content.update(value.cpu().numpy().tobytes())
+        return content

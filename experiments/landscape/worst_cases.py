@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from experiments.landscape.folder import LandscapeFolder
+from experiments.landscape.folder import LandscapeFolder, remembered
 from experiments.landscape.measure import Measurement
 from utils.data.coreset import Coreset
 from utils.landscape.certificate import eigenvalues
@@ -60,7 +60,9 @@ def worst_cases(measurement: Measurement, folder: LandscapeFolder) -> list[Worst
 
         def measured(which: str, coreset: Coreset) -> Worst:
             key = f"{which} {radius!r} {coreset.digest()}"
-            values = folder.remembered(key, lambda: list(astuple(_measure(measurement, which, coreset, radius))))
+            values = remembered(
+                folder.worst_cases, key, lambda: list(astuple(_measure(measurement, which, coreset, radius)))
+            )
             progress.step()
             return Worst(*values)
 

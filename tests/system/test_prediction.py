@@ -12,7 +12,7 @@ from utils.data.coreset import Coreset
 from utils.errors import UserError
 
 
-def test_each_run_is_measured_as_certificates_are(commands: Commands, capsys):
+def test_each_run_is_measured_as_certificates_are(commands: Commands, capsys, monkeypatch):
     flags = f"{FAST.replace('--certificate no', '')} --epochs 1 --fraction 0.05 --num_exp 2"
     for method in ("LCMat", "Craig", "Uniform"):
         assert commands.main(f"{flags} --selection {method}").status == 0
@@ -29,6 +29,10 @@ def test_each_run_is_measured_as_certificates_are(commands: Commands, capsys):
             assert float(row["gradient"]) == pytest.approx(certificate.gradient, rel=1e-3)
             assert float(row["worst"]) == pytest.approx(certificate.worst, rel=1e-3)
     assert plot.exists()
+    before = table.read_bytes()
+    monkeypatch.setattr(prediction, "Gaps", None)  # whatever is measured now fails the test
+    prediction.main([str(commands.folder / "result"), "--csv", str(table)])
+    assert table.read_bytes() == before
 
 
 def test_runs_without_any_proxy_are_refused(commands: Commands):
