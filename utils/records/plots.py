@@ -53,12 +53,12 @@ def plot(table: Table, path: Path) -> None:
 def difference_plot(differences: Sequence[PairedDifference], baseline: str, path: Path) -> None:
     """Draw the mean differences from ``baseline`` over the fraction, with their standard errors, as a PNG.
 
-    One panel for each pair of data set and network, one line for each method.
+    One panel for each data set, network and scenario, one line for each method.
 
     Raises:
         UserError: ``path`` does not end in .png or cannot be written.
     """
-    panels = list(group(differences, lambda pairs: (pairs.row.config.data.title, pairs.row.config.model)))
+    panels = list(group(differences, lambda pairs: _heading(pairs.row)))
     labels = sorted({pairs.row.label for pairs in differences}, key=str.casefold)
     figure, axes = _figure_of_panels(len(panels), labels)
     for axis, panel in zip(axes, panels, strict=True):
@@ -89,6 +89,11 @@ def cross_plot(runs: Sequence[FinishedRun], path: Path) -> None:
     for axis, matrix in zip(axes, matrices, strict=True):
         _draw_matrix(axis, matrix)
     save_figure(figure, path)
+
+
+def _heading(row: Row) -> str:
+    """Return data set and network, and the scenario on a line of its own where there is one."""
+    return "\n".join(filter(None, [f"{row.config.data.title}, {row.config.model}", row.scenario]))
 
 
 def _figure_of_panels(panels: int, labels: Sequence[str]) -> tuple[Figure, list[Axes]]:
@@ -143,7 +148,7 @@ def _draw_fractions(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> N
 
 def _name_fractions(axis: Axes, rows: Sequence[Row]) -> None:
     _label_fractions(axis, sorted({row.fraction for row in rows if row.config.selection.method != "Full"}))
-    axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}", fontsize=11)
+    axis.set_title(_heading(rows[0]), fontsize=11)
     axis.set_xlabel("fraction of the training images")
 
 
@@ -152,7 +157,7 @@ def _draw_classes(axis: Axes, rows: Sequence[Row], labels: Sequence[str]) -> Non
         measures = [summary.continual for summary in row.summaries if summary.continual is not None]
         after_each = zip(*(measure.accuracies for measure in measures), strict=True)
         _draw_accuracies(axis, labels, row.label, measures[0].classes_seen, [Statistic.of(each) for each in after_each])
-    axis.set_title(f"{rows[0].config.data.title}, {rows[0].config.model}\n{rows[0].scenario}", fontsize=11)
+    axis.set_title(_heading(rows[0]), fontsize=11)
     axis.set_xlabel("classes seen")
     axis.set_ylabel("test accuracy on them (%)")
 
