@@ -50,4 +50,4 @@ def accuracy(network: nn.Module, data: Data, classes: Collection[int], amp: bool
     chosen, workers = members(data.test.labels, classes), machine.execution.workers
     images, device, world = machine.hold(data.test), machine.device, machine.world
     batches = Batches(images, data.spec, chosen, TEST_BATCH, device=device, workers=workers, world=world)
-    return evaluate(network, batches, amp, world)[1]
+    return evaluate(network, batches, amp, world).accuracy

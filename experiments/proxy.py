@@ -18,7 +18,6 @@ from utils.files import remove_leftovers, set_aside
 from utils.lock import FileLock
 from utils.seeding import seed_torch
 from utils.training.checkpoint import load_checkpoint, save_checkpoint
-from utils.training.history import Epoch
 from utils.training.machine import Machine
 from utils.training.trainer import Observer, Training, TrainingResult
 
@@ -124,8 +123,7 @@ def _kept(
     if state is None:
         return None
     try:
-        values = state["outcome"]
-        result = TrainingResult(**{**values, "history": tuple(Epoch(**row) for row in values["history"])})
+        result = TrainingResult.from_dict(state["outcome"])
         network.load_state_dict(state["network"])
         network.to(machine.device, memory_format=memory_layout(machine.device))  # type: ignore[call-overload]
         observer.load_state_dict(state["observer"])

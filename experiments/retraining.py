@@ -98,6 +98,8 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         wrong_labels=wrong_labels(training_set),
         peak_memory_bytes=max(timing.peak_memory_bytes, *world.all_gather_object(peak_memory(machine.device))),
         device=describe_device(machine.device, world.size),
+        test=result.test,
+        class_names=data.spec.class_names,
     )
     world.on_rank_zero(run.finish, summary)
     return summary

@@ -170,7 +170,8 @@ def test_tests_halve_their_batch_where_the_gpu_is_too_small(capsys):
             batches = Batches(data.test, data.spec, torch.arange(4096), 4096, device=GPU)
 
             def evaluated(fit: Batches, network=network) -> tuple[float, float]:
-                return evaluate(network, fit)
+                found = evaluate(network, fit)
+                return found.loss, found.accuracy
 
             sums.append(with_batches_that_fit(evaluated, batches))
     assert sums[1] == pytest.approx(sums[0], rel=1e-5)

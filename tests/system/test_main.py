@@ -59,6 +59,20 @@ def test_a_run_records_what_the_contract_names(commands):
     assert not (folder / "checkpoint.pt").exists()
 
 
+def test_the_summary_has_the_accuracy_of_each_class_and_of_the_top_five(commands):
+    commands.main(f"{FAST} --selection Uniform --fraction 0.05")
+    commands.cross(f"{FAST} --cross ConvNet --epochs 1")
+    counts = load_data(DataConfig("Digits")).test.labels.bincount().tolist()
+    for pattern in ("Digits_MLP_Uniform_f0.05_s0_*", "Digits_ConvNet_*"):
+        for folder in commands.runs(pattern):
+            summary = json.loads((folder / "summary.json").read_text())
+            by_class = summary["class_accuracy"]
+            assert list(by_class) == [str(digit) for digit in range(10)]
+            correct = sum(count * each / 100 for count, each in zip(counts, by_class.values(), strict=True))
+            assert 100 * correct / sum(counts) == pytest.approx(summary["final_accuracy"])
+            assert summary["final_accuracy"] < summary["top5_accuracy"] <= 100
+
+
 def test_cold_and_warm_caches_and_other_folders_give_the_same(commands):
     flags = f"{FAST} --selection LCMat --fraction 0.05 --seed 3"
     commands.main(flags, "cold")

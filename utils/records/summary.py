@@ -11,6 +11,7 @@ from utils.config import RunConfig
 from utils.errors import UserError
 from utils.landscape.certificate import Certificate
 from utils.records.continual_measures import ContinualMeasures
+from utils.training.evaluation import Evaluation
 from utils.training.history import Epoch, best_accuracy, final_accuracy
 
 PHASES = ("proxy", "features", "selection", "training")
@@ -58,6 +59,8 @@ class Summary:
     wrong_labels: float | None = None  # percent of the images trained on whose label --label_noise made wrong
     continual: ContinualMeasures | None = None  # of a scenario; ``final_accuracy`` is then that after its last step
     certificate: Certificate | None = None  # of the coreset at its proxy, where that was measured
+    class_accuracy: Mapping[str, float | None] | None = None  # at the last test, by class; None of one without images
+    top5_accuracy: float | None = None  # at the last test; None where there are no more classes than five
 
     def __post_init__(self) -> None:
         if set(self.seconds) != set(PHASES):
@@ -67,8 +70,11 @@ class Summary:
             raise ValueError("a duration or speed is negative or not finite")
         if not 0 <= self.final_accuracy <= self.best_accuracy <= 100:
             raise ValueError(f"accuracies {self.final_accuracy}, {self.best_accuracy} are not percents")
-        if self.wrong_labels is not None and not 0 <= self.wrong_labels <= 100:
-            raise ValueError(f"{self.wrong_labels} wrong labels are not a percent")
+        percents = (self.wrong_labels, self.top5_accuracy, *(self.class_accuracy or {}).values())
+        if odd := [value for value in percents if value is not None and not 0 <= value <= 100]:
+            raise ValueError(f"wrong labels, top-5 or class accuracies {odd} are not percents")
+        if self.top5_accuracy is not None and self.top5_accuracy < self.final_accuracy:
+            raise ValueError(f"the top-5 accuracy {self.top5_accuracy} is below the accuracy {self.final_accuracy}")
         if min(self.coreset_size, self.training_steps, self.peak_memory_bytes) < 0:
             raise ValueError("a count is negative")
 
@@ -109,8 +115,15 @@ def summarise(
     wrong_labels: float | None = None,
     continual: ContinualMeasures | None = None,
     certificate: Certificate | None = None,
+    test: Evaluation | None = None,
+    class_names: Sequence[str] = (),
 ) -> Summary:
-    """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0."""
+    """Return the summary of a run with this configuration and history; phases left out of ``seconds`` took 0.
+
+    Args:
+        test: the last one of the history, if more is known of it than that says.
+        class_names: in the order of labels.
+    """
     return Summary(
         **{"fraction": config.size.fraction(coreset_size, pool_size), **identity(config)},
         coreset_size=coreset_size,
@@ -125,6 +138,8 @@ def summarise(
         wrong_labels=wrong_labels,
         continual=continual,
         certificate=certificate,
+        class_accuracy=None if test is None else dict(zip(class_names, test.by_class, strict=True)),
+        top5_accuracy=None if test is None else test.top5,
     )
 
 

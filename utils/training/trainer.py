@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +36,7 @@ from utils.seeding import derive_seed, seed_torch
 from utils.threads import small_training
 from utils.training.checkpoint import Checkpoint
 from utils.training.compilation import compilation, compiled
-from utils.training.evaluation import TEST_BATCH, evaluate, test_indices, with_batches_that_fit
+from utils.training.evaluation import TEST_BATCH, Evaluation, evaluate, test_indices, with_batches_that_fit
 from utils.training.history import Epoch
 from utils.training.interrupt import held_back
 from utils.training.machine import Machine
@@ -65,12 +65,19 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training came to: one row an epoch, its steps, and its speed without the tests."""
+    """What a training came to: one row an epoch, its steps, its speed without the tests, and the last test."""
 
     history: tuple[Epoch, ...]
     steps: int
     seconds: float
     images_per_second: float
+    test: Evaluation | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingResult:
+        """Return what ``dataclasses.asdict`` gave. Raises TypeError, ValueError or LookupError."""
+        history = tuple(Epoch(**row) for row in values["history"])
+        return cls(**{**values, "history": history, "test": _evaluation(values.get("test"))})
 
 
 @dataclass
@@ -118,6 +125,16 @@ class _Position:
     training_seconds: float = 0.0
     testing_seconds: float = 0.0
     history: list[Epoch] = field(default_factory=list)
+    test: Evaluation | None = None  # the last
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> _Position:
+        history = [Epoch(**row) for row in values["history"]]
+        return cls(**{**values, "history": history, "test": _evaluation(values.get("test"))})
+
+
+def _evaluation(values: Mapping[str, Any] | None) -> Evaluation | None:
+    return None if values is None else Evaluation(**values)
 
 
 class Training:
@@ -194,7 +211,8 @@ class Training:
                 self._epoch(progress)
         images = self.config.epochs * len(self.training_set.indices)
         training, testing = self.position.training_seconds, self.position.testing_seconds
-        return TrainingResult(tuple(self.position.history), total, training + testing, images / max(training, 1e-9))
+        speed = images / max(training, 1e-9)
+        return TrainingResult(tuple(self.position.history), total, training + testing, speed, self.position.test)
 
     def _epoch(self, progress: Progress) -> None:
         position = self.position
@@ -279,16 +297,18 @@ class Training:
         self._check("training", loss)
         self.world.broadcast_buffers(self.network)
         try:
-            tested = self._test() if self._tests(position.epoch + 1) else (None, None)
+            test = self._test() if self._tests(position.epoch + 1) else None
         except KeyboardInterrupt:
             self._save()
             raise
-        if tested[0] is not None:
-            self._check("test", tested[0])
+        if test is not None:
+            self._check("test", test.loss)
+            position.test = test
         position.epoch, position.step = position.epoch + 1, 0
+        tested = (None, None) if test is None else (test.loss, test.accuracy)
         position.history.append(Epoch(position.epoch, position.lr, loss, accuracy, *tested))
-        if tested[1] is not None:
-            progress.describe(f"loss {loss:.3f}, test accuracy {tested[1]:.2f} %")
+        if test is not None:
+            progress.describe(f"loss {loss:.3f}, test accuracy {test.accuracy:.2f} %")
         else:
             progress.describe(f"loss {loss:.3f}, training accuracy {accuracy:.2f} %")
 
@@ -306,7 +326,7 @@ class Training:
         interval = self.config.test_interval
         return epochs_done == self.config.epochs or (interval > 0 and epochs_done % interval == 0)
 
-    def _test(self) -> tuple[float, float]:
+    def _test(self) -> Evaluation:
         indices = test_indices(len(self.test_images), self.config.test_fraction, self.seed)
         batches = Batches(
             self.test_images,
@@ -367,8 +387,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         lay_out_as_parameters(self.optimizer)
         self.scheduler.load_state_dict(state["scheduler"])
-        position = state["position"]
-        self.position = _Position(**{**position, "history": [Epoch(**row) for row in position["history"]]})
+        self.position = _Position.from_dict(state["position"])
         if not (0 <= self.position.epoch <= self.config.epochs and 0 <= self.position.step <= self.steps_per_epoch):
             raise ValueError(f"it stands at step {self.position.step} of epoch {self.position.epoch}")
         loss, correct, images = state["tally"]

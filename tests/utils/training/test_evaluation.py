@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from tiny_data import make_data
 
 import nets
 from utils.data.batches import Batches
+from utils.data.images import MemoryImages
 from utils.training import evaluation
 from utils.training.evaluation import embed_and_classify, evaluate
 
@@ -40,9 +43,44 @@ def one_by_one(network: nets.Network) -> torch.Tensor:
 @pytest.mark.parametrize("size", [1, 10, 37, 100])
 def test_loss_and_accuracy_are_means_over_images_whatever_the_batches(network, size):
     logits, labels = one_by_one(network), DATA.test.labels
-    loss, accuracy = evaluate(network.train(), batches(size))
-    assert loss == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
-    assert accuracy == pytest.approx(100 * float((logits.argmax(1) == labels).float().mean()))
+    found = evaluate(network.train(), batches(size))
+    assert found.loss == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
+    assert found.accuracy == pytest.approx(100 * float((logits.argmax(1) == labels).float().mean()))
+
+
+def counted_one_by_one(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[float | None], float]:
+    """Accuracy of each class, and top-5 accuracy, in percent, from logits [n, C], image by image."""
+    right, top = [[] for _ in range(logits.shape[1])], []
+    for row, label in zip(logits.double().tolist(), labels.tolist(), strict=True):
+        likeliest = sorted(range(len(row)), key=lambda c, row=row: (-row[c], c))
+        right[label].append(likeliest[0] == label)
+        top.append(label in likeliest[:5])
+    return [100 * sum(each) / len(each) if each else None for each in right], 100 * sum(top) / len(top)
+
+
+@pytest.mark.parametrize("size", [1, 7, 37])
+@pytest.mark.parametrize("classes", [3, 5, 6, 9])
+def test_accuracies_by_class_and_of_the_top_five_are_those_counted_one_by_one(classes, size):
+    """Logits are whole numbers of few values, so that many are tied; the last class has no image."""
+    random = torch.Generator().manual_seed(classes)
+    labels = torch.randint(classes - 1, (37,), generator=random)
+    logits = torch.randint(-2, 3, (37, classes), generator=random).float()
+    images = MemoryImages(torch.arange(37, dtype=torch.uint8).view(37, 1, 1, 1), labels)
+    spec = dataclasses.replace(DATA.spec, im_size=1, num_classes=classes, mean=(0.0,), std=(1 / 255,))
+
+    class Known(torch.nn.Module):
+        """Gives the image whose only pixel is i the i-th logits."""
+
+        unused = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return logits[x.flatten().round().long()]
+
+    found = evaluate(Known(), Batches(images, spec, torch.arange(37), size, device="cpu"))
+    by_class, top = counted_one_by_one(logits, labels)
+    assert found.by_class == tuple(by_class)
+    assert found.by_class[-1] is None
+    assert found.top5 == (pytest.approx(top) if classes > 5 else None)
 
 
 def test_evaluation_changes_nothing(network):
@@ -54,8 +92,8 @@ def test_evaluation_changes_nothing(network):
 
 def test_bfloat16_is_close(network):
     exact, rounded = evaluate(network, batches(10)), evaluate(network, batches(10), amp=True)
-    assert rounded[0] != exact[0]
-    assert rounded[0] == pytest.approx(exact[0], rel=0.05)
+    assert rounded.loss != exact.loss
+    assert rounded.loss == pytest.approx(exact.loss, rel=0.05)
 
 
 @pytest.mark.parametrize("size", [1, 10, 37])
