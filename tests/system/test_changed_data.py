@@ -173,6 +173,21 @@ def test_a_coreset_is_refused_on_other_images(
     assert call(f"--dataset ImageFolder --data_path {photos} {flags}", save_path="new").status == 0
 
 
+@pytest.mark.parametrize("form", ["npz", "csv", "json", "folder"])
+def test_an_exported_coreset_is_refused_on_other_images(
+    commands: Commands, photos: Path, others: Path, tmp_path: Path, form: str
+) -> None:
+    commands.main(f"--dataset ImageFolder --data_path {photos} {FLAGS}")
+    [run] = commands.runs()
+    made = tmp_path / ("mine" if form == "folder" else f"mine.{form}")
+    export.main([str(run), "--format", form, "--output", str(made)])
+    flags = f"--model MLP --im_size 28 --epochs 1 --batch 4 --coreset {made}"
+    assert REFUSED in commands.main(f"--dataset ImageFolder --data_path {others} {flags}", "new").error
+    answer = commands.main(f"--dataset ImageFolder --data_path {photos} {flags}", "new")
+    assert answer.status == 0
+    assert "does not say of which images" not in answer.err
+
+
 def test_a_coreset_from_elsewhere_is_taken_with_one_note(commands: Commands, photos: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", indices=np.array([0, 4]))
     flags = f"--model MLP --epochs 1 --batch 4 --num_exp 2 --coreset {tmp_path / 'mine.npz'}"

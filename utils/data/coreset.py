@@ -38,6 +38,7 @@ class Coreset:
         certified: how far its loss is from the full set's at the network that it was selected through, where that was
             measured.
         partitioned: of each class, or of all, that was selected from in parts, what that came to.
+        made_of: the fingerprint of the training images that the indices count, where a file says no more of them.
 
     Raises:
         UserError: indices that are not unique non-negative integers; weights or gains that do not fit them.
@@ -50,6 +51,7 @@ class Coreset:
     population: int | None = None
     certified: Certificate | None = None
     partitioned: tuple[Partitioned, ...] = ()
+    made_of: str | None = None
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
@@ -104,6 +106,7 @@ class Coreset:
             None if self.weights is None else self.weights[positions],
             None if self.gains is None else self.gains[positions],
             None if self.origin is None else self.origin.at(positions),
+            made_of=self.made_of,
         )
 
     def mapped(self, numbers: np.ndarray) -> Coreset:
@@ -160,7 +163,7 @@ class Coreset:
     @property
     def train_images(self) -> str | None:
         """The fingerprint of the training images that the indices count, where it is known."""
-        return None if self.origin is None else self.origin.train_images
+        return self.made_of if self.origin is None else self.origin.train_images
 
     def training_set(self, data: Data) -> TrainingSet:
         """Return the images picked, as a part of ``data``.
@@ -190,6 +193,8 @@ class Coreset:
             arrays["certificate"] = np.array(json.dumps(asdict(self.certified)))
         if self.partitioned:
             arrays["partitioned"] = np.array(as_json(self.partitioned))
+        if self.train_images is not None:
+            arrays["train_images"] = np.array(self.train_images)
         given = {name: array for name, array in arrays.items() if array is not None}
         write_npz(Path(path), given if self.origin is None else given | self.origin.arrays())
 
@@ -204,7 +209,8 @@ class Coreset:
             coreset = cls.given(arrays["indices"], arrays.get("weights"), arrays.get("gains"))
             origin, certificate = Origin.from_arrays(arrays, len(coreset)), _certificate(arrays)
             partitioned = Partitioned.from_json(str(arrays["partitioned"])) if "partitioned" in arrays else ()
-            return replace(coreset, origin=origin, certified=certificate, partitioned=partitioned)
+            made_of = str(arrays["train_images"]) if origin is None and "train_images" in arrays else None
+            return replace(coreset, origin=origin, certified=certificate, partitioned=partitioned, made_of=made_of)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from utils.errors import UserError
 from utils.files import read_json
 
 LISTING = "coreset.csv"  # in an exported folder: which image is which
+MADE_OF = "train_images"  # the column, or name, of the fingerprint of the training images
 _INDEX, _WEIGHT = ("index", "indices"), ("weight", "weights")
 _TRUTHS = {"true": True, "false": False}
 
@@ -50,7 +52,7 @@ def read_coreset(path: Path) -> Coreset:
 
 
 def _csv(path: Path) -> Coreset:
-    """Read a column of indices, or several with ``index``, perhaps ``weight``, in the header, as utils.export does."""
+    """Read a column of indices, or, as utils.export writes, ``index`` and perhaps ``weight``, ``train_images``."""
     try:
         rows = [row for row in csv.reader(io.StringIO(_text(path), newline="")) if row]
     except csv.Error as error:
@@ -68,7 +70,11 @@ def _csv(path: Path) -> Coreset:
         held = ", ".join(header) if header else f"{width} columns without a header"
         raise UserError(f"{path} has no column 'index' (and 'weight' where there are weights); it holds {held}")
     weights = _either(columns, _WEIGHT) if width > 1 else None
-    return _coreset(path, _whole(path, indices or ()), None if weights is None else _floats(path, weights))
+    made_of = set(columns.get(MADE_OF, ())) - {""}
+    if len(made_of) > 1:
+        raise UserError(f"{path} has rows of several data sets: its {MADE_OF} are {', '.join(sorted(made_of))[:80]}")
+    weights = None if weights is None else _floats(path, weights)
+    return _coreset(path, _whole(path, indices or ()), weights, next(iter(made_of), None))
 
 
 def _txt(path: Path) -> Coreset:
@@ -77,7 +83,7 @@ def _txt(path: Path) -> Coreset:
 
 
 def _json(path: Path) -> Coreset:
-    """Read a list of indices, or an object with ``indices`` and perhaps ``weights``."""
+    """Read a list of indices, or an object with ``indices`` and perhaps ``weights``, ``train_images``."""
     return _named(path, read_json(path))
 
 
@@ -90,7 +96,7 @@ def _npy(path: Path) -> Coreset:
 
 
 def _torch(path: Path) -> Coreset:
-    """Read a tensor or list of indices, or a dictionary with ``indices`` and perhaps ``weights``; run no code."""
+    """Read a tensor or list of indices, or a dictionary with ``indices`` and perhaps ``weights`` …; run no code."""
     content = path.read_bytes()
     try:
         value = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -117,12 +123,13 @@ def _named(path: Path, value: Any) -> Coreset:
     if indices is None:
         held = ", ".join(map(str, value))[:80] or "nothing"
         raise UserError(f"{path} has no 'indices' (and 'weights' where there are weights); it holds {held}")
-    return _coreset(path, indices, _either(value, _WEIGHT))
+    return _coreset(path, indices, _either(value, _WEIGHT), value.get(MADE_OF))
 
 
-def _coreset(path: Path, indices: Any, weights: Any = None) -> Coreset:
+def _coreset(path: Path, indices: Any, weights: Any = None, made_of: str | None = None) -> Coreset:
     try:
-        return Coreset.given(_array(indices), None if weights is None else _array(weights))
+        coreset = Coreset.given(_array(indices), None if weights is None else _array(weights))
+        return replace(coreset, made_of=None if made_of is None else str(made_of))
     except (UserError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -54,12 +54,12 @@ class Origin:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], size: int) -> Origin | None:
-        """Return the origin that a file of ``size`` picks names; None of a file from elsewhere, which names none.
+        """Return the origin that a file of ``size`` picks names; None where it names a fingerprint at most.
 
         Raises:
             UserError: it is not of these picks.
         """
-        if "train_images" not in arrays:
+        if "train_images" not in arrays or not arrays.keys() & {"class_names", "labels", "files"}:
             return None
         try:
             names, labels, files = arrays["class_names"], arrays["labels"], arrays.get("files")

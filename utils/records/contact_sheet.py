@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.config import DataConfig
 from utils.data.coreset import Coreset
-from utils.data.coreset_formats import LISTING
+from utils.data.coreset_formats import LISTING, MADE_OF
 from utils.data.decode import as_seen
 from utils.data.fingerprint import Contents, check_same_images, contents
 from utils.data.images import WHITE, FileImages, MemoryImages
@@ -122,8 +122,13 @@ def _fill(folder: Path, pictures: Pictures, coreset: Coreset, link: bool) -> Non
     ranks = [0] * len(names)
     listing = io.StringIO()
     writer = csv.writer(listing, lineterminator="\n")
-    originals = None if pictures.contents is None else pictures.contents.files
-    names_of_more = [*(["original"] if originals else []), *(["weight"] if coreset.weights is not None else [])]
+    told = pictures.contents
+    originals = None if told is None else told.files
+    names_of_more = [
+        *(["original"] if originals else []),
+        *(["weight"] if coreset.weights is not None else []),
+        *([MADE_OF] if told else []),
+    ]
     writer.writerow(["file", "index", "label", "class", *names_of_more])
     for pick, index in enumerate(coreset.indices.tolist()):
         label = int(pictures.labels[index])
@@ -141,6 +146,7 @@ def _fill(folder: Path, pictures: Pictures, coreset: Coreset, link: bool) -> Non
         more = [
             *([originals[index]] if originals else []),
             *([] if coreset.weights is None else coreset.weights[[pick]]),
+            *([told.fingerprint] if told else []),
         ]
         writer.writerow([name, index, label, pictures.class_names[label], *more])
     write_atomic(folder / LISTING, listing.getvalue().encode(errors="surrogateescape"))

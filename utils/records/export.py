@@ -15,6 +15,7 @@ import numpy as np
 from utils.cli import Parser
 from utils.config import DataConfig, RunConfig
 from utils.data.coreset import Coreset
+from utils.data.coreset_formats import MADE_OF
 from utils.data.fingerprint import note_unknown_images
 from utils.data.origin import Origin
 from utils.data.small_set import load_small_set
@@ -71,20 +72,21 @@ def read_source(path: Path) -> Source:
 
 
 def write_indices(path: Path, source: Source, form: str) -> None:
-    """Write the indices as npz, csv or json, with weights, labels, classes and files as far as they are known."""
-    coreset, origin = source.coreset, source.coreset.origin
+    """Write the indices as npz, csv or json, with weights, and what they stand for as far as that is known."""
+    coreset, origin, made_of = source.coreset, source.coreset.origin, source.train_images
     columns = {"index": coreset.indices, "weight": coreset.weights}
     if origin is not None:
         columns |= {"label": origin.labels, "class": np.array(origin.classes), "file": origin.files}
     given = {name: values for name, values in columns.items() if values is not None}
     if form == "npz":
-        replace(coreset, gains=None).save(path)
+        replace(coreset, gains=None, made_of=made_of).save(path)
     elif form == "csv":
-        _write_csv(path, given)
+        _write_csv(path, given if made_of is None else given | {MADE_OF: np.repeat(made_of, len(coreset))})
     else:
         plural = {"index": "indices", "weight": "weights", "label": "labels", "class": "classes", "file": "files"}
-        run = {} if source.config is None else {"run": source.config.as_dict()}
-        write_json(path, run | {plural[name]: _plain(values) for name, values in given.items()})
+        about = {} if source.config is None else {"run": source.config.as_dict()}
+        about |= {} if made_of is None else {MADE_OF: made_of}
+        write_json(path, about | {plural[name]: _plain(values) for name, values in given.items()})
 
 
 def write_scores(path: Path, scores: Mapping[str, np.ndarray]) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from utils.data.coreset import Coreset
 from utils.data.coreset_formats import READERS, coreset_file
+from utils.data.origin import Origin
 from utils.data.small_set import load_small_set
 from utils.errors import UserError
 from utils.records.contact_sheet import Pictures, write_folder
@@ -84,6 +85,31 @@ def test_what_export_writes_is_read(tmp_path, form):
     assert load_small_set(tmp_path / f"e.{form}").digest() == Coreset(np.array(PICKS), np.array(WEIGHTS)).digest()
 
 
+@pytest.mark.parametrize("form", ["npz", "csv", "json"])
+def test_what_export_writes_says_of_which_images_it_is(tmp_path, form):
+    labels = np.array([0, 1, 0])
+    named = Coreset(np.array(PICKS), origin=Origin("9-abc", ("cat", "dog"), labels))
+    told = Coreset(np.array(PICKS), made_of="9-abc")
+    for name, coreset in (("named", named), ("told", told)):
+        write_indices(tmp_path / f"{name}.{form}", Source(coreset, None), form)
+        assert load_small_set(tmp_path / f"{name}.{form}").train_images == "9-abc"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.npz", {"indices": np.array(PICKS), "train_images": np.array("9-abc")}),
+        ("c.csv", "index,train_images\n7,9-abc\n2,\n5,9-abc\n"),
+        ("c.json", json.dumps({"indices": PICKS, "train_images": "9-abc"})),
+        ("c.pt", {"indices": torch.tensor(PICKS), "train_images": "9-abc"}),
+    ],
+)
+def test_a_file_may_say_of_which_images_it_is_and_no_more(tmp_path, name, content):
+    write(tmp_path / name, content)
+    coreset = load_small_set(tmp_path / name)
+    assert (coreset.indices.tolist(), coreset.train_images, coreset.origin) == (PICKS, "9-abc", None)
+
+
 def test_an_exported_folder_keeps_order_and_weights(tmp_path):
     pictures = Pictures(("a", "b"), np.arange(9) % 2, images=torch.zeros(9, 1, 4, 4, dtype=torch.uint8))
     coreset = Coreset(np.array(PICKS), np.array(WEIGHTS))
@@ -100,6 +126,7 @@ def test_an_exported_folder_keeps_order_and_weights(tmp_path):
         ("c.csv", "1,2\n3,4\n", "2 columns without a header"),
         ("c.csv", "index,weight\n1\n", "has 1 cells and the first row 2"),
         ("c.csv", "index,weight\n1,heavy\n", "'heavy' is no number"),
+        ("c.csv", "index,train_images\n1,5-a\n2,5-b\n", "rows of several data sets: its train_images are 5-a, 5-b"),
         ("c.csv", "index\n1.5\n", "whole numbers.*'1.5'"),
         ("c.txt", "1\nTrue\n", "'True' is no number"),
         ("c.txt", "1\n1\n", "unique"),

@@ -72,7 +72,7 @@ def test_csv_with_weights_and_labels(weighted: Path, tmp_path: Path) -> None:
     labels = load_data(DataConfig("Digits")).train.labels[INDICES].tolist()
     with output.open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["index", "weight", "label", "class"]
+    assert rows[0] == ["index", "weight", "label", "class", "train_images"]
     assert [int(row[0]) for row in rows[1:]] == list(INDICES)
     assert [row[1] for row in rows[1:]] == ["0.1", "2.0", "3.0", "0.0", "1.5"]
     assert [int(row[2]) for row in rows[1:]] == labels
@@ -322,7 +322,7 @@ def test_names_of_files_may_be_any_bytes(tmp_path: Path, form: str) -> None:
     write_indices(tmp_path / "c", Source(Coreset(np.array([3]), origin=origin), None), form)
     content = (tmp_path / "c").read_bytes()
     if form == "csv":
-        assert content == b'index,label,class,file\n3,0,cat,"train/cat/caf\xe9, old.png"\n'
+        assert content == b'index,label,class,file,train_images\n3,0,cat,"train/cat/caf\xe9, old.png",5-a\n'
     elif form == "json":
         assert json.loads(content)["files"] == [name]
     else:
