@@ -16,7 +16,7 @@ from experiments.command_line import Settings
 from experiments.coreset_files import train_on_given
 from experiments.data import as_found
 from experiments.resume import resume
-from experiments.retraining import retrain, retrainings
+from experiments.retraining import leave_selected, retrain, retrainings
 from experiments.selection import Selection
 from utils.cli import run_main
 from utils.distributed import world_from_environment
@@ -36,12 +36,13 @@ def main() -> None:
             folders = train_on_given(settings, machine)
         else:
             folders = select_and_train(settings, machine)
-        if world.is_rank_zero:
+        if world.is_rank_zero and not settings.select_only:
             print(load_table(folders).markdown())
 
 
 def select_and_train(settings: Settings, machine: Machine) -> list[Path]:
-    """Complete the runs of every seed and size; return their folders."""
+    """Complete the runs of every seed and size, as far as is asked for; return their folders."""
+    finish = leave_selected if settings.select_only else retrain
     settings = replace(settings, data=as_found(settings.data, machine))
     folders = []
     for seed in settings.seeds:
@@ -51,7 +52,7 @@ def select_and_train(settings: Settings, machine: Machine) -> list[Path]:
             for config in retrainings(settings.run(size, seed), settings):
                 with RunFolder(config, settings.execution.save_path, machine.world) as run:
                     selection.keep(run, size)
-                    folders.append(retrain(run, machine))
+                    folders.append(finish(run, machine))
     return folders
 
 

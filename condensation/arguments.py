@@ -42,7 +42,7 @@ NO_CURVATURE = (
     "no pixel; --curvature diagonal acts there"
 )
 _LEFT_OUT = {  # shared flags that have no part here
-    *("coreset", "features", "save_features", "memory_budget"),
+    *("coreset", "features", "proxy", "save_features", "memory_budget", "select_only"),
     *("after_analyses", "exact_analyses", "profile", "selection_test_interval", "certificate"),
 }
 _CHANGES: Mapping[str, Mapping[str, Any]] = {  # of shared flags, as the literature evaluates synthetic sets

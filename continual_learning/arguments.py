@@ -34,6 +34,7 @@ from utils.scenario import PROTOCOLS, ScenarioConfig
 _LEFT_OUT = {  # shared flags that have no part here
     *SIZE_FLAGS,
     *("balance", "coreset", "features", "save_features", "scores", "save_scores", "cross", "num_eval", "backpack"),
+    *("proxy", "select_only", "save_network"),
     *("after_analyses", "exact_analyses", "profile", "test_fraction", "selection_test_fraction"),
 }
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
@@ -74,7 +75,7 @@ def parse(argv: Sequence[str], *, description: str = "") -> Command:
         SystemExit: with status 0, after ``--help``.
     """
     values, given = read_flags(argv, continual(), "continual.py", description)
-    values.balance, values.features, values.coreset, values.scores = True, None, (), None
+    values.balance, values.features, values.coreset, values.scores, values.proxy = True, None, (), None, None
     values.fraction = values.budget = ()
     execution = execution_config(values)
     if execution.resume is not None:

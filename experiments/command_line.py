@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from utils.config import DataConfig, RunConfig, SelectionConfig, TrainingConfig
 from utils.coreset_size import CoresetSize, SizeFlags
 from utils.execution import ExecutionConfig
-from utils.flags import flag, integer, path
+from utils.flags import flag, integer, path, switch
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class Settings:
         path,
         "train on these saved coresets, or synthetic sets, instead of selecting",
         "FILE [FILE ...]",
+        group="Selection",
+    )
+    select_only: bool = switch(
+        "--select_only",
+        "end after the coresets, and retrain nothing; the same command without it goes on from there",
         group="Selection",
     )
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)

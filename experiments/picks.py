@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = [run for run in at_once if fraction_of(run) == fraction and run.config.repeat == 0]
     if not runs:
         raise UserError(f"no complete run has --fraction {fraction:g}; there are {fractions}")
-    machine = Machine.of(ExecutionConfig(save_path=str(options.folders[0])))
+    machine = Machine.of(ExecutionConfig(save_path=str(options.folders[0]), proxy=options.proxy))
     picks: dict[Path, Picks] = {}
     for same in group(runs, _images):
         print(f"seed {same[0].config.seed}, {len(same)} selections", file=sys.stderr, flush=True)
@@ -113,7 +113,7 @@ def _at_evaluation(config: RunConfig) -> RunConfig:
 def _features(config: RunConfig, machine: Machine, known: dict[str, Features]) -> Features:
     """Return the features that a run's method looked at, computed once for all that look at the same."""
     selection = config.selection
-    key = str((selection.model, selection.proxy, selection.scoring, selection.temperature))
+    key = str((selection.model, selection.proxy, selection.proxy_file, selection.scoring, selection.temperature))
     if key not in known:
         known[key] = Selection(config, [config.size], machine).pool_features().read()
     return known[key]
@@ -136,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m experiments.picks", description=str(__doc__).split("\n\n")[1])
     parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or runs; the first holds the proxies")
     parser.add_argument("--fraction", type=float, metavar="F", help="of the runs to show (default: the largest)")
+    parser.add_argument("--proxy", metavar="FILE.pt", help="the network of runs that were selected with --proxy")
     parser.add_argument("--csv", action="store_true", help="print comma-separated values, one number a cell")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them")
     return parser

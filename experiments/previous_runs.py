@@ -17,13 +17,13 @@ _SHOWN = 8
 
 
 def selected_before(settings: Settings) -> list[FinishedRun]:
-    """Return the complete runs that agree with the flags given, one for each coreset.
+    """Return the runs that agree with the flags given and have their coreset, one for each coreset.
 
     Raises:
         UserError: there are none; says which there are.
     """
     runs = find_runs(settings.execution.save_path)
-    at_once = [run for run in runs if run.summary is not None and run.config.scenario is None]
+    at_once = [run for run in runs if run.failure is None and run.config.scenario is None]
     matching = [run for run in at_once if _matches(run.config, settings)]
     if not matching:
         raise _nothing_found(settings, runs)
@@ -57,6 +57,7 @@ def _matches(config: RunConfig, settings: Settings) -> bool:
         "partitions": selection.partitions == settings.selection.partitions,
         "score": selection.score == settings.selection.score,
         "scores": selection.scores == settings.selection.scores,
+        "proxy": selection.proxy_file == settings.selection.proxy_file,
         "model": selection.model in (None, selector),
         "selection_model": selection.model in (None, selector),
         **{names[name].name: selection.options.get(name, value) == value for name, value in options.items()},
@@ -83,7 +84,7 @@ def _nothing_found(settings: Settings, runs: Sequence[FinishedRun]) -> UserError
         "seed": " ".join(str(seed) for seed in settings.seeds),
     }
     asked = " ".join(f"--{flag} {value}" for flag, value in looked_for.items() if flag in settings.given)
-    there = list(dict.fromkeys(_described(run.config) for run in runs if run.summary is not None))
+    there = list(dict.fromkeys(_described(run.config) for run in runs if run.failure is None))
     more = f"; and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
     held = f"there are: {'; '.join(there[:_SHOWN])}{more}" if there else "there are none"
     return UserError(

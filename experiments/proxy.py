@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 import nets
-from utils.config import TrainingConfig, digest, without_unset
+from experiments.network_file import load_network
+from utils.config import DataConfig, TrainingConfig, digest, without_unset
 from utils.data.load import Data
 from utils.data.training_set import TrainingSet
 from utils.device import is_of_the_device, memory_layout
-from utils.files import remove_leftovers, set_aside
+from utils.files import content_digest, remove_leftovers, set_aside
 from utils.lock import FileLock
 from utils.seeding import seed_torch
 from utils.training.checkpoint import load_checkpoint, save_checkpoint
@@ -91,6 +92,16 @@ def train_proxy(config: ProxyConfig, data: Data, machine: Machine, observer: Obs
         checkpoint.unlink(missing_ok=True)
     proxy.network.eval()
     return proxy
+
+
+def given_proxy(path: Path, config: ProxyConfig, data: Data, images: DataConfig, machine: Machine) -> Proxy:
+    """Return the trained network in a file as a proxy; ``images`` says by a fingerprint which those of ``data`` are.
+
+    Raises:
+        UserError: no network, or not one for this data.
+    """
+    network = load_network(path, config.model, data.spec, images, machine.device)
+    return Proxy(config, content_digest(path), network, TrainingResult((), 0, 0.0, 0.0))
 
 
 def _fresh_network(config: ProxyConfig, data: Data) -> nets.Network:

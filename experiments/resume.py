@@ -83,6 +83,7 @@ def _selection(config: RunConfig, machine: Machine) -> Selection:
         execution,
         features=_same_file("features", selection.features, execution.features, config),
         scores=_same_file("scores", selection.scores, execution.scores, config),
+        proxy=_same_file("proxy", selection.proxy_file, execution.proxy, config),
     )
     return Selection(config, [config.size], dataclasses.replace(machine, execution=execution))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import nets
 from experiments.command_line import Settings
 from experiments.data import data_for
 from experiments.landscape.gaps import record_gaps
+from experiments.network_file import NETWORK, NetworkDescription, save_network
 from utils.config import RunConfig
 from utils.data.coreset import Coreset
 from utils.data.registry import DataSpec
@@ -42,7 +44,18 @@ def retrain(run: RunFolder, machine: Machine) -> Path:
     if summary is None:
         small_set, timing = run.small_set()
         summary = _train(run, small_set, timing, machine)
+    elif machine.execution.save_network and not (run.path / NETWORK).exists():
+        lost = "is complete, and its network was not kept; move it away to train it again"
+        print(f"note: {run.path} {lost}", file=sys.stderr)
     print(f"{run.path}: {summary.coreset_size} images, final accuracy {summary.final_accuracy:.2f} %", flush=True)
+    return run.path
+
+
+def leave_selected(run: RunFolder, machine: Machine) -> Path:
+    """End with the coreset in a run's folder, and record that nothing was retrained; return the folder."""
+    recorded = machine.world.on_rank_zero(run.leave_selected)
+    size = len(run.small_set()[0])
+    print(f"{run.coreset_path}: {size} images" + (", nothing was retrained" if recorded else ""), flush=True)
     return run.path
 
 
@@ -81,6 +94,9 @@ def _train(run: RunFolder, small_set: SmallSet, timing: Timing, machine: Machine
         on_history=run.write_history,
         profile=run.path / "profile.json.gz" if execution.profile and world.is_rank_zero else None,
     ).run()
+    if execution.save_network:
+        description = NetworkDescription.of(config.model, data.spec, config.data)
+        world.on_rank_zero(save_network, run.path / NETWORK, network, description)
     if analysed and isinstance(small_set, Coreset):
         world.on_rank_zero(record_gaps, run.path, network.eval(), data, small_set, machine)
     certificate = small_set.certified if isinstance(small_set, Coreset) else None

@@ -19,7 +19,7 @@ from experiments.data import data_for
 from experiments.feature_shards import ShardWriter
 from experiments.features_by_class import features_by_class, has_batch_statistics
 from experiments.features_file import load_features, save_features
-from experiments.proxy import Proxy, ProxyConfig, train_proxy
+from experiments.proxy import Proxy, ProxyConfig, given_proxy, train_proxy
 from experiments.scores_file import GivenScores, load_scores, trace_scores
 from experiments.selection_inputs import compute_scores, gather
 from methods import SCORES, check_features, make_method
@@ -41,6 +41,7 @@ from utils.data.images import Images
 from utils.data.load import Data
 from utils.device import compute_deterministically, finish_queued_work, forget_peak_memory, peak_memory
 from utils.errors import UserError
+from utils.files import content_digest
 from utils.lock import FileLock
 from utils.notes import note_once
 from utils.records.run_folder import RunFolder
@@ -180,7 +181,7 @@ class Selection:
         With the trace of a proxy these are all that it gives. Empty where the selection looked at none, unless
         --save_scores asks for those of the proxy.
         """
-        if self.execution.save_scores and self.config.proxy is not None:
+        if self.execution.save_scores and self.config.proxy is not None and self.config.proxy_file is None:
             self._known.update({**trace_scores(self._trace()), **self._known})
         if not self._known:
             return {}
@@ -223,10 +224,18 @@ class Selection:
         if self.beside is not None:
             data = replace(data, pool=torch.cat([data.pool, self.beside]))
         trace = TrainingTrace(len(data.pool), config.training.epochs)
+        if self.config.proxy_file is not None:
+            return self._given_proxy(config), trace
         proxy = train_proxy(config, data, self.machine, trace)
         self.seconds["proxy"] += proxy.result.seconds
         self.images_seen["proxy"] += config.training.epochs * len(data.pool)
         return proxy, trace if self.beside is None else trace.first(len(self.data.pool))
+
+    def _given_proxy(self, config: ProxyConfig) -> Proxy:
+        path = self.execution.proxy
+        if path is None or content_digest(Path(path)) != self.config.proxy_file:
+            raise UserError(f"{self.run.name()} was selected through a network in a file; give the same one as --proxy")
+        return given_proxy(Path(path), config, self.data, self.run.data, self.machine)
 
     @property
     def _prune(self) -> Prune | None:

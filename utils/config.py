@@ -18,7 +18,7 @@ OptionValue = bool | int | float | str
 
 _LATER = (  # settings that earlier versions did not have
     *("label_noise", "noise_matrix", "background", "revision"),
-    *("prune", "score", "scores", "curvature_scale", "partitions", "deterministic"),
+    *("prune", "score", "scores", "curvature_scale", "partitions", "deterministic", "proxy_file"),
 )
 
 
@@ -215,6 +215,7 @@ class SelectionConfig:
         unset=None,
     )
     scores: str | None = None  # digest of the --scores file that stood in for a proxy's
+    proxy_file: str | None = None  # digest of the --proxy file that was taken instead of training one
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelectionConfig:

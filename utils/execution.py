@@ -35,6 +35,14 @@ class ExecutionConfig:
         "FILE.npz|DIR",
         group="Selection",
     )
+    proxy: str | None = flag(
+        None,
+        "--proxy",
+        optional_path,
+        "select through the trained network in this file, kept by --save_network or made elsewhere",
+        "FILE.pt",
+        group="Selection",
+    )
     scores: str | None = flag(
         None,
         "--scores",
@@ -63,6 +71,7 @@ class ExecutionConfig:
         "WHEN",
         group="Selection",
     )
+    save_network: bool = switch("--save_network", "keep the retrained network with the run, as network.pt")
     after_analyses: bool = switch("--after_analyses", "compare the curvature of coreset and full set after retraining")
     exact_analyses: bool = switch("--exact_analyses", "the same with exact instead of estimated eigenvalues; slow")
     gpu: tuple[int | str, ...] = flag(

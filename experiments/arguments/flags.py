@@ -121,6 +121,8 @@ def selecting(cross: tuple[str, ...] = ()) -> Groups:
     """
     shared = {flag.name: flag for kind, group in SHARED for flag in flags_of(kind, group).values()}
     shared["cross"] = replace(shared["cross"], default=cross)
+    if cross:  # a script that selects nothing
+        del shared["select_only"]
     proxy = (
         replace(shared[name], names=f"--selection_{name} {alias}", group="Proxy training", **changes)
         for name, (alias, changes) in _PROXY.items()

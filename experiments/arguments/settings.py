@@ -65,6 +65,9 @@ def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tu
 def settings_of(values: Namespace, given: frozenset[str]) -> Settings:
     """Return the settings that the values of all flags ask for; ``given`` are those that the command line names."""
     name, method = asked_method(values)
+    if getattr(values, "select_only", False) and (values.coreset or values.resume):
+        other = "--coreset is selected already" if values.coreset else "--resume goes on to the end"
+        raise UserError(f"--select_only ends after a selection, and {other}; leave one of them out")
     return filled(
         Settings,
         values,
@@ -192,11 +195,14 @@ def selection_config(values: Namespace, name: str, method: Method, given: Collec
     if not needs or (needs == {Need.PRETRAINED} and values.features is None):
         return base
     scoring = _scoring(values, method, given)
+    if values.proxy is not None:
+        _check_proxy_serves(values, name, needs)
     features = None if values.features is None else features_digest(Path(values.features))
     return replace(
         base,
         model=values.selection_model or values.model if features is None else None,
-        proxy=_proxy(values, given) if features is None else None,
+        proxy=_proxy(values, scoring, given) if features is None else None,
+        proxy_file=None if values.proxy is None else content_digest(Path(values.proxy)),
         features=features,
         scoring=scoring,
         temperature=values.temperature if scoring == "temperature" else None,
@@ -248,8 +254,27 @@ def _scores(method: Method) -> bool:
     return method.looks_at_features or Need.REPEATS in method.needs
 
 
-def _proxy(values: Namespace, given: Collection[str]) -> TrainingConfig:
-    """Return what the flags say of the proxy's training; how often it is tested names a run only where it is given."""
+def _check_proxy_serves(values: Namespace, name: str, needs: Collection[Need]) -> None:
+    """Raise UserError where a network that is trained already does not give the selection what it needs."""
+    if values.features is not None:
+        raise UserError("--features and --proxy both stand in for a proxy's training; leave one of them out")
+    ranking = SCORES[values.score]().needs if Need.DIFFICULTY in needs and values.scores is None else ()
+    for need in (Need.TRACE, Need.REPEATS):
+        if need in {*needs, *ranking}:
+            raise UserError(
+                f"--proxy names a network that is trained already, and {name} needs {need.value}; leave it out, or "
+                "give --scores"
+            )
+
+
+def _proxy(values: Namespace, scoring: str, given: Collection[str]) -> TrainingConfig:
+    """Return what the flags say of the proxy's training; how often it is tested names a run only where it is given.
+
+    One in a file is trained no more: of its training only the batch of ``class_batches`` has a part.
+    """
+    if values.proxy is not None:
+        batch = values.selection_batch or values.batch if scoring == "class_batches" else TrainingConfig.batch
+        return TrainingConfig(epochs=0, batch=batch, scheduler=None, augment=False)
     interval = "selection_test_interval"
     return filled(
         TrainingConfig,
@@ -292,15 +317,23 @@ def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tup
     yield from idle_data(values)
     if values.model in values.cross:
         yield "cross", f"names {values.model}, which is trained as --model already"
-    if values.train_batch and (values.selection_batch or settings.selection.proxy is None):
+    if values.train_batch and (values.selection_batch or not _batches(settings.selection)):
         yield "batch", "is not used: every batch size that it stands for is given or not needed"
     if settings.coresets:
         chosen = (*SIZE_FLAGS, "balance", "scoring", "temperature", "prune", "partitions", "score", "scores")
-        for name in (*chosen, *sorted(OPTION_FLAGS), *PROXY_FLAGS):
+        for name in (*chosen, *sorted(OPTION_FLAGS), *PROXY_FLAGS, "proxy"):
             yield name, "is not used with --coreset, which is selected already"
     else:
         yield from idle_selection(values, settings.selection, method)
+    if settings.select_only:
+        for name in ("save_network", "after_analyses", "exact_analyses", "profile"):
+            yield name, "is not used with --select_only, which trains nothing on the coresets"
     yield from idle_training(values, settings.training, settings.selection.proxy)
+
+
+def _batches(selection: SelectionConfig) -> bool:
+    """Return whether a batch size of the proxy's has a part in the selection."""
+    return selection.proxy is not None and (selection.proxy_file is None or selection.scoring == "class_batches")
 
 
 def idle_selection(values: Namespace, selection: SelectionConfig, method: Method) -> Iterator[tuple[str, str]]:
@@ -330,8 +363,13 @@ def idle_selection(values: Namespace, selection: SelectionConfig, method: Method
         yield "score", f"is not used by {name} without --prune"
     if values.scores is not None and selection.scores is None:
         yield "scores", f"is not used: {name} ranks by none"
+    if selection.proxy_file is not None:
+        acting_still = {"selection_model", "save_features", *(["selection_batch"] if _batches(selection) else [])}
+        for flag in (*PROXY_FLAGS, "save_scores"):
+            if flag not in acting_still:
+                yield flag, "is not used with --proxy, which is trained already"
     if selection.proxy is None:
-        for flag in PROXY_FLAGS:
+        for flag in (*PROXY_FLAGS, "proxy"):
             yield flag, f"is not used: {name} trains no proxy" + (" with --features" if values.features else "")
     if values.features is not None and selection.features is None:
         yield "features", f"is not used: {name} looks at none"

@@ -17,7 +17,10 @@ from utils.flags import Flag, flags_of
 
 _OWN = "Landscape"
 _KEPT = {"seed", "batch"}  # of the flags of retraining: nothing is retrained here
-_LEFT_OUT = {"cross", "resume", "after_analyses", "exact_analyses", "profile", "backpack", "certificate"}
+_LEFT_OUT = {
+    *("cross", "resume", "after_analyses", "exact_analyses", "profile", "backpack", "certificate"),
+    *("select_only", "save_network"),
+}
 _CHANGES: dict[str, dict[str, Any]] = {
     "model": {"help": "the network to look around: {names}"},
     "seed": {"group": _OWN, "help": "of the proxy, the selection and the directions"},

@@ -74,7 +74,7 @@ def _proxy_of(run: FinishedRun, runs: Sequence[FinishedRun], fallback: Selection
                 f"{run.path} was selected without a proxy, and no run of seed {config.seed} beside it with one"
             )
         selection = found[0]
-    looking = SelectionConfig("LCMat", model=selection.model, proxy=selection.proxy)
+    looking = SelectionConfig("LCMat", model=selection.model, proxy=selection.proxy, proxy_file=selection.proxy_file)
     return RunConfig(
         config.data, str(selection.model), looking, CoresetSize.of(fraction=1.0), config.seed, TrainingConfig()
     )

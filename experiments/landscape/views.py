@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import nets
 from experiments.command_line import Settings
 from experiments.data import as_found, data_for
 from experiments.landscape.arguments import Command
 from experiments.landscape.runs import coreset_runs, views_of_runs
 from experiments.landscape.view import View
+from experiments.network_file import load_network
 from experiments.selection import Selection
 from utils.config import DataConfig
 from utils.coreset_size import CoresetSize
@@ -20,7 +20,6 @@ from utils.data.fingerprint import check_made_of
 from utils.data.load import Data
 from utils.data.small_set import load_small_set
 from utils.errors import UserError
-from utils.training.checkpoint import load_weights
 from utils.training.machine import Machine
 
 
@@ -43,9 +42,11 @@ def _from_flags(command: Command, machine: Machine) -> View:
     config = settings.run(settings.sizes[0], settings.seed)
     model = config.selection.model or settings.model
     data = data_for(model, config.data, config.seed, machine)
-    found = as_found(config.data, machine) if settings.coresets else config.data
+    found = as_found(config.data, machine)
     files = {path: _coreset_file(Path(path), found, data) for path in settings.coresets}
-    network = None if landscape.network is None else _network_file(Path(landscape.network), model, data, machine)
+    network = None
+    if landscape.network is not None:
+        network = load_network(Path(landscape.network), model, data.spec, found, machine.device)
     coresets = {_file_label(Path(path)): coreset for path, coreset in files.items()}
     for each in command.selections:
         selection = Selection(each.run(each.sizes[0], each.seed), each.sizes, machine)
@@ -69,12 +70,6 @@ def _coreset_file(path: Path, config: DataConfig, data: Data) -> Coreset:
     except UserError as error:
         raise UserError(f"{path} is of other data: {error}") from error
     return coreset
-
-
-def _network_file(path: Path, model: str, data: Data, machine: Machine) -> nets.Network:
-    network = nets.build(model, data.spec.channels, data.spec.num_classes, data.spec.im_size)
-    load_weights(path, network)
-    return network.to(machine.device)
 
 
 def _label(settings: Settings, size: CoresetSize) -> str:

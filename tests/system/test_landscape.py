@@ -194,7 +194,7 @@ def test_a_network_of_other_sizes_is_refused_and_left_alone(commands, monkeypatc
     torch.save({"weight": torch.zeros(2, 2)}, "other.pt")
     before = Path("other.pt").read_bytes()
     answer = commands.landscape(f"{PROXY} --network other.pt")
-    assert "holds no Network of these sizes" in answer.error
+    assert "holds no MLP of these sizes" in answer.error
     assert Path("other.pt").read_bytes() == before
 
 

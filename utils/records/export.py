@@ -84,7 +84,7 @@ def write_indices(path: Path, source: Source, form: str) -> None:
         _write_csv(path, given if made_of is None else given | {MADE_OF: np.repeat(made_of, len(coreset))})
     else:
         plural = {"index": "indices", "weight": "weights", "label": "labels", "class": "classes", "file": "files"}
-        about = {} if source.config is None else {"run": source.config.as_dict()}
+        about: dict[str, Any] = {} if source.config is None else {"run": source.config.as_dict()}
         about |= {} if made_of is None else {MADE_OF: made_of}
         write_json(path, about | {plural[name]: _plain(values) for name, values in given.items()})
 

@@ -37,7 +37,7 @@ STEPS = "step_*"  # folders of the steps of a scenario
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run read from its folder: with a summary where it is complete, else with why it failed."""
+    """A run read from its folder: with the summary of a complete one, or why it failed; with neither, only selected."""
 
     path: Path
     config: RunConfig
@@ -148,6 +148,16 @@ class RunFolder(Folder):
         line = " ".join(message.split())
         write_json(self.path / _SUMMARY, {**identity(self.config), "complete": False, "failure": line})
 
+    def leave_selected(self) -> bool:
+        """Record that the coreset is all that there is, unless a training was begun; return whether that holds.
+
+        Whatever goes on with the run takes the record back.
+        """
+        if self.checkpoint_path.exists() or self._summary() is not None:
+            return False
+        write_json(self.path / _SUMMARY, {**identity(self.config), "complete": False, "retrained": False})
+        return True
+
     def prepare(self) -> None:
         """Set aside what is damaged, take a failure back, and write the configuration."""
         recorded = sound(self.path / _CONFIG, _read_config)
@@ -229,7 +239,7 @@ def run_path(config: RunConfig, save_path: str | Path) -> Path:
 
 
 def find_runs(save_path: str | Path) -> list[FinishedRun]:
-    """Return the complete and the failed runs in ``save_path`` (a folder of runs, or one run), sorted by folder.
+    """Return the runs in ``save_path`` (a folder of runs, or one run) that came to an end, sorted by folder.
 
     A folder that does not hold together is named on stderr and skipped; runs under way are left out.
     """
@@ -311,7 +321,7 @@ def _read_finished(folder: Path, config: RunConfig) -> FinishedRun:
     if not isinstance(values, dict) or not isinstance(values.get("complete"), bool):
         raise UserError(f"{folder / _SUMMARY} is not the summary of a run")
     if not values["complete"]:
-        return FinishedRun(folder, config, None, str(values.get("failure")))
+        return FinishedRun(folder, config, None, None if "retrained" in values else str(values.get("failure")))
     summary = Summary.from_dict(values)
     check_summary(summary, config, read_history(folder / _HISTORY))
     if values.pop("digest", None) != _seal(values, folder):

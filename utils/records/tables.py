@@ -99,6 +99,7 @@ class Table:
     runs: tuple[FinishedRun, ...]  # that the rows are made of
     failed: int = 0
     unfinished: int = 0
+    selected: int = 0  # only: nothing was retrained
     copies: int = 0
     contact_sheets: tuple[Path, ...] = ()
 
@@ -129,8 +130,8 @@ class Table:
         for part in sorted({row.config.training.test_fraction for row in self.rows} - {1.0}):
             share = self._share(lambda row: row.config.training.test_fraction, part)
             lines.append(f"Tested on a fraction of {part:g} of the test images{share}.")
-        if self.failed or self.unfinished:
-            lines.append(f"Left out: {self.failed} failed, {self.unfinished} unfinished.")
+        if self.failed or self.unfinished or self.selected:
+            lines.append(f"Left out: {_left_out(self.failed, self.unfinished, self.selected)}.")
         if self.copies:
             lines.append(f"Found again and counted once: {self.copies}.")
         return lines
@@ -268,17 +269,22 @@ def load_table(paths: Iterable[str | Path]) -> Table:
             raise UserError(f"there is no {folder} to report on")
     runs = list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
     unfinished = {path.resolve() for folder in folders for path in unfinished_runs(folder)}
-    failed = sum(run.summary is None for run in runs)
+    failed = sum(run.failure is not None for run in runs)
+    selected = sum(run.summary is None and run.failure is None for run in runs)
     complete = unique_runs(runs)
     if not complete:
         raise UserError(
             f"no complete run in {', '.join(map(str, folders))} "
-            f"({failed} failed, {len(unfinished)} unfinished); main.py makes them"
+            f"({_left_out(failed, len(unfinished), selected)}); main.py makes them"
         )
     sheets = [run.path / CONTACT_SHEET for run in complete if (run.path / CONTACT_SHEET).exists()]
-    return Table(
-        _rows(complete), tuple(complete), failed, len(unfinished), len(runs) - failed - len(complete), tuple(sheets)
-    )
+    copies = len(runs) - failed - selected - len(complete)
+    return Table(_rows(complete), tuple(complete), failed, len(unfinished), selected, copies, tuple(sheets))
+
+
+def _left_out(failed: int, unfinished: int, selected: int) -> str:
+    only = f", {selected} selected and not retrained" if selected else ""
+    return f"{failed} failed, {unfinished} unfinished{only}"
 
 
 def _rows(runs: Sequence[FinishedRun]) -> tuple[Row, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,24 +109,28 @@ def load_checkpoint(path: Path, device: torch.device | str) -> dict[str, Any] | 
     return state
 
 
-def load_weights(path: Path, network: torch.nn.Module) -> None:
-    """Put the parameters in a file into ``network``: a checkpoint's, a proxy's, or a state dict by ``torch.save``.
+def read_weights(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """Return the parameters of the network in a file by name, on the CPU, and its description where there is one.
 
-    The file is left as it is, whatever it holds; it never runs code.
+    The file is a checkpoint with ``network``, or a state dict by ``torch.save``. It is left as it is, whatever it
+    holds; it never runs code.
 
     Raises:
-        UserError: it cannot be read, holds no parameters, or those of another network.
+        UserError: it cannot be read, is damaged, or holds no parameters.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     payload = content[_HEADER:] if content.startswith(_MAGIC) else content
+    if payload is not content and content[:_HEADER] != _MAGIC + hashlib.sha256(payload).digest():
+        raise UserError(f"{path} is damaged (its checksum does not match)")
     try:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # a file made by somebody else can make the loader raise anything
         raise UserError(f"{path} holds no network: torch cannot load it ({type(error).__name__})") from error
-    try:
-        network.load_state_dict(state.get("network", state))
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise UserError(f"{path} holds no {type(network).__name__} of these sizes: {str(error)[:200]}") from error
+    weights = state.get("network", state) if isinstance(state, Mapping) else None
+    if not isinstance(weights, Mapping):
+        raise UserError(f"{path} holds no network: it has no parameters by name")
+    description = state.get("description")
+    return weights, description if isinstance(description, Mapping) else None

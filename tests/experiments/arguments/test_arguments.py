@@ -109,6 +109,8 @@ TABLE = [
     ("--checkpoint_interval", "execution.checkpoint_interval", 10.0, "0", 0.0),
     ("--print_freq -p", "execution.print_freq", 100, "20", 20),
     ("--save_scores", "execution.save_scores", False, "1", True),
+    ("--save_network", "execution.save_network", False, "yes", True),
+    ("--select_only", "select_only", False, "t", True),
     ("--save_features", "execution.save_features", False, "1", True),
     ("--save_features", "execution.save_features", False, "a/b", "a/b"),
     ("--certificate", "execution.certificate", "auto", "NO", "no"),
@@ -184,6 +186,7 @@ def test_the_table_misses_no_flag():
         "--backpack",
         "--features",
         "--gpu",
+        "--proxy",
         "--released",
         "--scores",
     }

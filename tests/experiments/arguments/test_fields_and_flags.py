@@ -38,7 +38,7 @@ WITHOUT_FLAG = {
     "DataConfig.noise_matrix",  # the digest of the file that --label_noise names
     *("SelectionConfig.options", "SelectionConfig.proxy"),  # the fields of methods, and a second training
     "SelectionConfig.revision",  # of the method
-    *("SelectionConfig.features", "SelectionConfig.scores"),  # digests of the files that --features and --scores name
+    *("SelectionConfig.features", "SelectionConfig.scores", "SelectionConfig.proxy_file"),  # digests of files
     *("CondensationConfig.data", "CondensationConfig.model", "CondensationConfig.seed"),  # as in Settings
     "CondensationConfig.deterministic",  # as in TrainingConfig
     "ScenarioConfig.order_seed",  # one of the numbers of --order_seed
