@@ -26,7 +26,7 @@ from utils.data.coreset import Coreset
 from utils.data.load import Data
 from utils.data.small_set import load_small_set
 from utils.device import describe_device, forget_peak_memory, peak_memory
-from utils.errors import UserError
+from utils.errors import UserError, ornament
 from utils.files import write_atomic
 from utils.records.continual_measures import ContinualMeasures
 from utils.records.folder import read_sealed, sound, write_sealed
@@ -274,7 +274,8 @@ class Stages:
         for number in range(len(self.steps)):
             self.folder(number).clean("network", "checkpoint", "condensation")
         if len(memory):
-            _draw(self.run.path / SHEET, memory, self.data, self.config)
+            with ornament(SHEET):
+                _draw(self.run.path / SHEET, memory, self.data, self.config)
 
 
 def check_fits(config: RunConfig, machine: Machine) -> None:

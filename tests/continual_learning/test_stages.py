@@ -258,3 +258,16 @@ def test_classes_not_seen_take_no_part():
     loss.backward()
     assert not network.classifier.weight.grad[[1, 4]].any()
     assert network.classifier.weight.grad[kept].any()
+
+
+@pytest.mark.parametrize(("filling", "sheet"), [("LCMat", "contact_sheet"), ("DM", "synthetic_sheet")])
+def test_a_picture_that_cannot_be_drawn_costs_a_line_and_no_result(filling, sheet, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise OSError("cannot open\nresource")  # as of a font that is not there
+
+    monkeypatch.setattr(f"utils.records.contact_sheet.{sheet}", fail)
+    run, summary = complete(config("memory", filling), tmp_path)
+    with RunFolder(config("memory", filling), tmp_path) as folder:
+        assert folder.summary() == summary
+    assert not (run / "memory.png").exists()
+    assert "warning: memory.png could not be drawn: cannot open resource" in capsys.readouterr().err
