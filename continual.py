@@ -7,6 +7,11 @@ Finished runs are kept as they are, and unfinished ones go on where they stopped
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from utils.startup import end_on_interrupt
+
+    end_on_interrupt()
+
 import sys
 from dataclasses import replace
 from pathlib import Path

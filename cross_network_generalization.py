@@ -8,6 +8,11 @@ network that selected, and it is trained as well as each of --cross.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from utils.startup import end_on_interrupt
+
+    end_on_interrupt()
+
 import dataclasses
 import sys
 from collections.abc import Sequence

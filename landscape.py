@@ -7,6 +7,11 @@ What was measured is kept, and an interrupted landscape goes on where it stopped
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from utils.startup import end_on_interrupt
+
+    end_on_interrupt()
+
 import sys
 
 from experiments.landscape.arguments import parse

@@ -6,6 +6,11 @@ how many of its picks Uniform picks too. The proxies are those of the runs; one 
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from utils.startup import end_on_interrupt
+
+    end_on_interrupt()
+
 import argparse
 import dataclasses
 import sys

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from utils import startup
 from utils.device import is_of_the_device, lacks_memory
 from utils.errors import UserError
 
@@ -94,6 +95,7 @@ codecs.register_error(_IN_ASCII, _in_ascii)
 
 def _status(function: Callable[[], object]) -> int:
     try:
+        startup.begin()
         function()
         sys.stdout.flush()
     except UserError as error:

@@ -7,6 +7,11 @@ the other runs of their seed.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from utils.startup import end_on_interrupt
+
+    end_on_interrupt()
+
 import argparse
 import sys
 from collections.abc import Sequence
