@@ -17,8 +17,6 @@ from utils.threads import at_most
 if TYPE_CHECKING:
     from methods.base import Method, PickSettings, SelectionInputs
 
-_CURVATURE = 128  # values of a sample beside its embedding and logits
-
 
 def pick_in_threads(
     method: Method,
@@ -41,7 +39,7 @@ def pick_in_threads(
     if workers == 1:
         return [method.pick_sizes(*each) for each in zip(classes, budgets, settings, strict=True)]
     room = allowance(settings[0].memory_budget, settings[0].device)
-    queue = _Queue(zip(classes, budgets, settings, strict=True), room, workers)
+    queue = _Queue(method, zip(classes, budgets, settings, strict=True), room, workers)
     picks: dict[int, list[Coreset]] = {}
 
     def work() -> None:
@@ -76,15 +74,20 @@ class _Queue:
     """Hands out classes one by one, each with memory enough to hold its matrix, or with all there is.
 
     Args:
+        method: what picks.
         classes: inputs, budgets and settings of each.
         room: bytes that all classes under way may take together.
         workers: threads that share them.
     """
 
     def __init__(
-        self, classes: Iterable[tuple[SelectionInputs, Sequence[int], PickSettings]], room: int, workers: int
+        self,
+        method: Method,
+        classes: Iterable[tuple[SelectionInputs, Sequence[int], PickSettings]],
+        room: int,
+        workers: int,
     ) -> None:
-        self.classes, self.room, self.share = enumerate(classes), room, room // workers
+        self.method, self.classes, self.room, self.share = method, enumerate(classes), room, room // workers
         self.taken, self.open = 0, True
         self.turn, self.changed = threading.Lock(), threading.Condition()
 
@@ -96,7 +99,7 @@ class _Queue:
                 return None
             position, (inputs, budgets, settings) = following
             dtype = torch.float64 if inputs.features is None else inputs.features.embeddings.dtype
-            wanted = roomy_bytes(len(inputs), dtype) + _factor_bytes(inputs)
+            wanted = roomy_bytes(len(inputs), dtype) + self.method.least_memory(inputs, len(inputs), max(budgets))
             needed = min(self.room, max(self.share, wanted))
             with self.changed:
                 self.changed.wait_for(lambda: not self.open or self.taken + needed <= self.room)
@@ -116,10 +119,3 @@ class _Queue:
         with self.changed:
             self.open = False
             self.changed.notify_all()
-
-
-def _factor_bytes(inputs: SelectionInputs) -> int:
-    """Return about the bytes that the factors of a class take in float64."""
-    if inputs.features is None:
-        return 0
-    return 8 * len(inputs) * (inputs.features.embeddings.shape[1] + inputs.features.logits.shape[1] + _CURVATURE)

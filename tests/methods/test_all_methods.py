@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -227,6 +228,21 @@ def test_classes_side_by_side_are_classes_one_by_one(name, options, threads):
     np.testing.assert_array_equal(*([] if each.weights is None else each.weights for each in coresets))
 
 
+@every_method
+@either_balance
+def test_one_thread_and_two_pick_the_same(name, options, balance, threads):
+    """In float32 and of some hundred samples, so that torch shares the operations out."""
+    made = problem(n=300, d=120, C=5).features
+    features = Features.of(made.embeddings.float(), made.logits.float(), made.labels)
+    coresets = []
+    for count in (1, 2):
+        threads(count)
+        coresets.append(selected(features, name, options, balance=balance, seed=2))
+    assert coresets[0].indices.tolist() == coresets[1].indices.tolist()
+    if coresets[0].weights is not None:
+        np.testing.assert_allclose(coresets[0].weights, coresets[1].weights, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["Herding", "kCenterGreedy", "GradMatch", "Glister", "ContextualDiversity", "LCMat"])
 def test_each_class_has_a_thread_of_its_own(name, threads, monkeypatch):
     seen = set()
@@ -378,50 +394,76 @@ def test_the_gradients_of_all_samples_are_never_built(name):
     assert largest.numel <= 100 * 100  # the dense gradients would be 100 × 10 × 61
 
 
-class Peak(TorchDispatchMode):
-    """The most bytes that tensors made inside took at one time."""
+class Peak:
+    """The most bytes that the tensors of all threads watched took at one time."""
 
-    def __init__(self):
-        super().__init__()
-        self.known, self.now, self.most = set(), 0, 0
+    def __init__(self, given):
+        self.known, self.now, self.most = {each.untyped_storage().data_ptr() for each in given}, 0, 0
+        self.lock = threading.RLock()
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for each in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() not in {0, *self.known}:
-                storage = each.untyped_storage()
+    def made(self, tensor):
+        with self.lock:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in {0, *self.known}:
                 self.known.add(storage.data_ptr())
                 self.now += storage.nbytes()
                 self.most = max(self.most, self.now)
                 weakref.finalize(storage, self.gone, storage.data_ptr(), storage.nbytes())
-        return result
 
     def gone(self, place, size):
-        self.known.discard(place)
-        self.now -= size
+        with self.lock:
+            self.known.discard(place)
+            self.now -= size
 
 
-def peak(features, name, memory_budget):
+class Watched(TorchDispatchMode):
+    """Tells a Peak of the tensors that one thread makes."""
+
+    def __init__(self, peak):
+        super().__init__()
+        self.peak = peak
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(each, torch.Tensor):
+                self.peak.made(each)
+        return result
+
+
+def peak(features, name, memory_budget, monkeypatch):
     given = inputs(features, name)
-    with Peak() as found:
-        found.known |= {each.untyped_storage().data_ptr() for each in given.values()}
+    found = Peak(given.values())
+
+    def watched_threads(workers):
+        return ThreadPoolExecutor(workers, initializer=lambda: Watched(found).__enter__())
+
+    monkeypatch.setattr("methods.greedy.class_threads.ThreadPoolExecutor", watched_threads)
+    with Watched(found):
         select_coreset(name, **given, fraction=0.1, memory_budget=memory_budget)
     return found.most
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "Full"])
-def test_memory_stays_within_the_budget_or_the_call_says_what_it_takes(name, capsys):
-    """In float32, of which every method makes wider copies; n is such that a matrix of all pairs does not fit."""
+@pytest.mark.parametrize(("classes", "n", "d"), [(1, 500, 40), (4, 240, 400)], ids=["one class", "two at a time"])
+def test_memory_stays_within_the_budget_or_the_call_says_what_it_takes(
+    name, classes, n, d, capsys, threads, monkeypatch
+):
+    """In float32, of which every method makes wider copies; of one class a matrix of all pairs does not fit.
+
+    Of several, in two threads, the matrices are small beside the copies of their features.
+    """
     note_once.cache_clear()
-    made = problem(n=500, d=40, C=10, labels=torch.zeros(500).long()).features
+    threads(2)
+    made = problem(n=n, d=d, C=10, labels=torch.arange(n) % classes).features
     features = Features.of(made.embeddings.float(), made.logits.float(), made.labels)
-    taken = peak(features, name, 1)
+    taken = peak(features, name, 1, monkeypatch)
     said = re.findall(r"note: (\w+) may take ([0-9.]+) MB beyond its inputs", capsys.readouterr().err)
     assert [method.lower() for method, _ in said] == [name.lower()]
     least = float(said[0][1]) * 1e6
     assert taken <= least
     roomy = int(1.2 * least)
-    assert peak(features, name, roomy) <= roomy
+    assert peak(features, name, roomy, monkeypatch) <= roomy
     assert capsys.readouterr().err == ""
 
 
