@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def parse(argv: Sequence[str], *, description: str = "") -> Command:
         seeds = range(values.seed, values.seed + values.num_exp)
         condensations = tuple(condensation_config(values, seed) for seed in seeds)
     else:
-        condensations = (_recorded(values),)
+        condensations = (_recorded(values, given),)
     config = condensations[0]
     training = _evaluation(values, config)
     others = tuple(network for network in values.cross if network != config.model)
@@ -152,7 +152,7 @@ def _augments(values: Namespace) -> bool:
     return METHODS[values.method].siamese and not (values.method == "LCMat" and values.matching == "DC")
 
 
-def _recorded(values: Namespace) -> CondensationConfig:
+def _recorded(values: Namespace, given: Collection[str]) -> CondensationConfig:
     """Return the settings of the condensation that --resume names, which decides where results go."""
     path = Path(values.resume)
     folder = path.parent if path.is_file() else path
@@ -160,9 +160,7 @@ def _recorded(values: Namespace) -> CondensationConfig:
     if folder.resolve().name != config.name():
         raise UserError(f"--resume {path}: its folder was renamed; call it {config.name()} again")
     values.save_path = str(folder.parent)
-    if config.data.dataset == "ImageFolder":
-        return config
-    return replace(config, data=replace(config.data, data_path=values.data_path))
+    return replace(config, data=config.data.found_at(values.data_path, named="data_path" in given))
 
 
 def _evaluation(values: Namespace, config: CondensationConfig) -> TrainingConfig:

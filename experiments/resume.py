@@ -13,11 +13,12 @@ from experiments.data import as_found
 from experiments.retraining import retrain
 from experiments.selection import Selection
 from methods import METHODS, revision_of
-from utils.config import RunConfig
+from utils.config import DataConfig, RunConfig
 from utils.errors import UserError
 from utils.execution import ExecutionConfig
 from utils.files import content_digest
 from utils.flags import flags_of
+from utils.records.folder import check_same_data
 from utils.records.run_folder import RunFolder, read_run_config
 from utils.training.machine import Machine
 
@@ -49,14 +50,17 @@ def recorded_run(data_path: str, given: Collection[str], machine: Machine) -> tu
         given: names of the flags that the command line gives; those of no use here are named in a ``note: …`` line.
 
     Raises:
-        UserError: no run is there, or its folder was renamed.
+        UserError: no run is there, its folder was renamed, or other images are where its were said to be moved to.
     """
     path = Path(str(machine.execution.resume))
     folder = path if path.is_dir() else path.parent
     config = _recorded(path, folder)
     if ignored := sorted(set(given) - _USED):
         print(f"note: not used, for a resumed run keeps its own settings: --{', --'.join(ignored)}", file=sys.stderr)
-    config = dataclasses.replace(config, data=as_found(config.data.found_at(data_path), machine))
+    data = as_found(config.data.found_at(data_path, named="data_path" in given), machine)
+    if data.moved_to is not None:
+        _check_moved(folder, config.data, data)
+    config = dataclasses.replace(config, data=data)
     execution = dataclasses.replace(machine.execution, save_path=str(folder.parent))
     return config, dataclasses.replace(machine, execution=execution)
 
@@ -68,6 +72,13 @@ def _recorded(path: Path, folder: Path) -> RunConfig:
     if folder.resolve().name != config.name():
         raise UserError(f"--resume {path}: its folder was renamed; call it {config.name()} again")
     return config
+
+
+def _check_moved(folder: Path, recorded: DataConfig, now: DataConfig) -> None:
+    """Raise UserError unless the images at another folder are those that the run was begun on."""
+    if recorded.train_images is None:
+        raise UserError(f"{folder} does not say of which images it is; put them back to {recorded.data_path}")
+    check_same_data(folder, recorded, now)
 
 
 def _selection(config: RunConfig, machine: Machine) -> Selection:

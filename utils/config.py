@@ -57,10 +57,11 @@ class DataConfig:
     )
     train_images: str | None = None  # fingerprints (utils.data.fingerprint) of what was found there; a record, and
     test_images: str | None = None  # no setting: they are in no digest. None in what earlier versions wrote
+    moved_to: str | None = None  # where the images are now, if no longer at data_path; neither setting nor record
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON: the folder where it defines the data, fingerprints where known."""
-        left_out = {"data_path"} if self.dataset != "ImageFolder" else set()
+        left_out = {"moved_to"} if self.dataset == "ImageFolder" else {"moved_to", "data_path"}
         left_out |= {name for name in ("train_images", "test_images") if getattr(self, name) is None}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
@@ -86,9 +87,21 @@ class DataConfig:
         """The data set, and what makes its labels wrong, as tables and plots call it."""
         return self.dataset if self.label_noise is None else f"{self.dataset}, label noise {self.label_noise}"
 
-    def found_at(self, data_path: str) -> DataConfig:
-        """Return the same images looked for in another folder; of an ImageFolder the folder says which they are."""
-        return self if self.dataset == "ImageFolder" else dataclasses.replace(self, data_path=data_path)
+    @property
+    def folder(self) -> str:
+        """The folder where the images are now."""
+        return self.data_path if self.moved_to is None else self.moved_to
+
+    def found_at(self, data_path: str, named: bool = False) -> DataConfig:
+        """Return the same images looked for in another folder.
+
+        Args:
+            named: whether somebody named it. Of an ImageFolder the folder says which images are meant: it stays, unless
+                another one is named, where they were moved to.
+        """
+        if self.dataset != "ImageFolder":
+            return dataclasses.replace(self, data_path=data_path)
+        return dataclasses.replace(self, moved_to=data_path) if named and data_path != self.data_path else self
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,53 @@ def test_a_condensation_and_its_evaluations(commands: Commands, photos: Path, tm
     refused(commands.condense(flags), tmp_path, contents(tmp_path / "result"))
 
 
+@pytest.mark.parametrize("left", [("config.json",), ("config.json", "coreset.npz", "selection.json")])
+def test_a_run_on_a_folder_that_moved_is_resumed_by_its_new_place(
+    commands: Commands, photos: Path, others: Path, tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    flags = f"--dataset ImageFolder --data_path {photos} {FLAGS}"
+    commands.main(flags)
+    [run] = commands.runs()
+    expected, recorded = Coreset.load(run / "coreset.npz").digest(), read_sealed(run / "config.json")["run"]
+    for path in run.iterdir():
+        if path.name not in left:
+            path.unlink()
+    photos.rename(tmp_path / "moved")
+    assert commands.main(f"--resume {run}").status == 2
+    assert f"{run} is of other data" in commands.main(f"--resume {run} --data_path {others}").error
+    assert commands.main(f"--resume {run} --data_path {tmp_path / 'moved'}").status == 0
+    assert commands.runs() == [run]
+    assert Coreset.load(run / "coreset.npz").digest() == expected
+    assert read_sealed(run / "config.json")["run"] == recorded
+
+
+def test_a_run_of_an_earlier_version_is_not_resumed_from_a_folder_of_another_name(
+    commands: Commands, photos: Path, tmp_path: Path
+) -> None:
+    commands.main(f"--dataset ImageFolder --data_path {photos} {FLAGS}")
+    [run] = commands.runs()
+    values = read_sealed(run / "config.json")
+    for half in ("train_images", "test_images"):
+        del values["run"]["data"][half]
+    write_sealed(run / "config.json", values)
+    photos.rename(tmp_path / "moved")
+    assert (
+        "does not say of which images it is" in commands.main(f"--resume {run} --data_path {tmp_path / 'moved'}").error
+    )
+
+
+def test_a_condensation_of_a_folder_that_moved_is_resumed_by_its_new_place(
+    commands: Commands, photos: Path, others: Path, tmp_path: Path
+) -> None:
+    flags = f"--data_path {photos} --dataset ImageFolder --model MLP --method DM --ipc 1 --iterations 2 --num_eval 0"
+    assert commands.condense(flags).status == 0
+    [folder] = (tmp_path / "result").glob("condensed_*")
+    photos.rename(tmp_path / "moved")
+    assert f"{folder} is of other data" in commands.condense(f"--resume {folder} --data_path {others}").error
+    again = commands.condense(f"--resume {folder} --data_path {tmp_path / 'moved'} --num_eval 1 --eval_epochs 1")
+    assert again.status == 0, again.err
+
+
 def test_a_relative_folder_from_two_places(commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("here", "there"):
         two_classes(tmp_path / place / "photos")

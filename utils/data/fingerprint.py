@@ -87,7 +87,7 @@ def contents(config: DataConfig) -> tuple[Contents, Contents]:
     Raises:
         UserError: unknown data set, or missing or unreadable data.
     """
-    return _both_halves(choose("dataset", config.dataset, DATASETS), config.data_path)
+    return _both_halves(choose("dataset", config.dataset, DATASETS), config.folder)
 
 
 def check_same_images(where: str | Path, made_of: str | None, now: DataConfig) -> None:
@@ -95,7 +95,7 @@ def check_same_images(where: str | Path, made_of: str | None, now: DataConfig) -
     found = now.train_images
     if made_of is not None and found is not None and made_of != found:
         raise UserError(
-            f"{where} was made of other images than {now.dataset} has at {now.data_path} now (training images "
+            f"{where} was made of other images than {now.dataset} has at {now.folder} now (training images "
             f"{made_of} then, {found} now): give the --data_path that it was made of"
         )
 

@@ -60,7 +60,7 @@ def load_data(config: DataConfig, smallest_image: int = 1, *, seed: int = 0, wor
     known = DATASETS[name]
     if config.val and not 0 < config.val_ratio < 1:
         raise UserError(f"--val_ratio {config.val_ratio:g} is outside (0, 1): use a part such as 0.2")
-    root, background = Path(config.data_path).expanduser(), config.background or WHITE
+    root, background = Path(config.folder).expanduser(), config.background or WHITE
     request = Request(name, root, config.im_size, smallest_image, workers, background)
     source = known.load(request)
     train, test = _at_final_size(source.train, request), _at_final_size(source.test, request)

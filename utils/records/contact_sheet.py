@@ -71,7 +71,7 @@ def load_pictures(config: DataConfig) -> Pictures:
         UserError: as :func:`utils.data.load_data`; or other images than those that ``config`` names.
     """
     if config.dataset == "ImageFolder":
-        root = Path(config.data_path).expanduser()
+        root = Path(config.folder).expanduser()
         hint = "give the folder with --data_path"
         names = find_classes(root / "train", hint)
         listed = find_images(root, "train", names, hint)

@@ -33,7 +33,7 @@ WITHOUT_FLAG = {
     "Settings.sizes",  # as SizeFlags say
     *("Settings.data", "Settings.selection", "Settings.training", "Settings.execution", "Settings.given"),
     *("TrainingConfig.optimizer", "TrainingConfig.scheduler"),  # parts, whose own fields have flags
-    *("DataConfig.train_images", "DataConfig.test_images"),  # a record of what was found
+    *("DataConfig.train_images", "DataConfig.test_images", "DataConfig.moved_to"),  # what was found, and where
     "TrainingConfig.augment",  # --augmentation none
     "DataConfig.noise_matrix",  # the digest of the file that --label_noise names
     *("SelectionConfig.options", "SelectionConfig.proxy"),  # the fields of methods, and a second training
