@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +16,15 @@ from experiments.features_file import rows_of_pool
 from methods import SCORES, make_method
 from methods.score_method import ScoreMethod, TraceMethod
 from utils.arrays import as_labels, as_scores
+from utils.config import DataConfig
+from utils.data.coreset_formats import MADE_OF, one_fingerprint
+from utils.data.fingerprint import check_made_of
 from utils.data.load import Data
 from utils.errors import UserError, choose
 from utils.files import read_npz
 from utils.training.training_trace import TrainingTrace
 
-_PLACES = ("indices", "index", "labels", "label")  # arrays that are no scores
+_PLACES = ("indices", "index", "labels", "label")  # whole numbers that are no scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +64,16 @@ class GivenScores:
         return make_method(known).difficulty(scores) if known in SCORES else scores  # type: ignore[attr-defined]
 
 
-def load_scores(path: Path, data: Data) -> GivenScores:
+def load_scores(path: Path, data: Data, config: DataConfig) -> GivenScores:
     """Return the scores of ``data.pool`` in an npz of columns, or a csv with a row of their names.
 
     They stand for the training images at its ``index`` (or ``indices``); without that, for all of them in order.
 
     Raises:
-        UserError: no scores, NaN among them, or the file does not fit the data set.
+        UserError: no scores, NaN among them, or the file does not fit the data set, or is of other images.
     """
     arrays = _read_csv(path) if path.suffix.lower() == ".csv" else read_npz(path)
+    check_made_of(path, one_fingerprint(path, np.atleast_1d(arrays.pop(MADE_OF, "")).tolist()), config)
     columns = {name: values for name, values in arrays.items() if name not in _PLACES}
     if not columns:
         raise UserError(f"{path} holds no scores, only {', '.join(arrays) or 'nothing'}")
@@ -92,6 +97,7 @@ def trace_scores(trace: TrainingTrace) -> dict[str, Tensor]:
 
 def _read_csv(path: Path) -> dict[str, np.ndarray]:
     """Return the columns of a csv by the names in its first row; whole numbers stay so."""
+    reads: dict[str, Callable[[str], Any]] = {**dict.fromkeys(_PLACES, int), MADE_OF: str}
     try:
         with path.open(newline="") as file:
             names, *rows = [row for row in csv.reader(file) if row]
@@ -99,7 +105,7 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
         if len(columns) != len(names):
             raise ValueError(f"{len(names)} names for {len(columns)} columns")
         return {
-            name: np.array([int(text) for text in column] if name in _PLACES else [float(text) for text in column])
+            name: np.array([reads.get(name, float)(text) for text in column])
             for name, column in zip(names, columns, strict=True)
         }
     except (OSError, ValueError) as error:

@@ -37,6 +37,7 @@ from utils.config import RunConfig
 from utils.coreset_size import CoresetSize
 from utils.data.batches import Batches
 from utils.data.coreset import Coreset
+from utils.data.coreset_formats import MADE_OF
 from utils.data.images import Images
 from utils.data.load import Data
 from utils.device import compute_deterministically, finish_queued_work, forget_peak_memory, peak_memory
@@ -176,7 +177,7 @@ class Selection:
         return replace(coreset, certified=certificate)
 
     def scores(self) -> dict[str, np.ndarray]:
-        """Return the scores that the selection looked at, float64 [m] by name, with ``indices`` and ``labels``.
+        """Return the scores that the selection looked at, float64 [m] by name, and of which images they are.
 
         With the trace of a proxy these are all that it gives. Empty where the selection looked at none, unless
         --save_scores asks for those of the proxy.
@@ -187,6 +188,8 @@ class Selection:
             return {}
         pool = self.data.pool
         where = {"indices": pool.numpy(), "labels": self.data.train.labels[pool].numpy()}
+        if self.run.data.train_images is not None:
+            where[MADE_OF] = np.array(self.run.data.train_images)
         return {**where, **{name: values.cpu().numpy() for name, values in self._known.items()}}
 
     def keep(self, run: RunFolder, size: CoresetSize) -> None:
@@ -246,7 +249,7 @@ class Selection:
         """The scores of a file that stand in for those of a proxy."""
         if self.config.scores is None or self.execution.scores is None:
             return None
-        return load_scores(Path(self.execution.scores), self.data)
+        return load_scores(Path(self.execution.scores), self.data, self.run.data)
 
     def _scores(self, method: ScoreMethod) -> Tensor:
         """Return the scores of the pool by ``method``: from the file given, else from what the method needs."""

@@ -269,6 +269,19 @@ def test_features_are_refused_on_other_images(commands: Commands, photos: Path, 
     assert (answer.status, "does not say" in answer.err) == (0, False)
 
 
+@pytest.mark.parametrize("form", ["npz", "csv"])
+def test_scores_are_refused_on_other_images(
+    commands: Commands, photos: Path, others: Path, tmp_path: Path, form: str
+) -> None:
+    flags = "--dataset ImageFolder --model MLP --selection AUM -se 1 --batch 4 --epochs 1 --fraction 0.5"
+    assert commands.main(f"{flags} --data_path {photos}").status == 0
+    [run] = commands.runs()
+    export.main([str(run), "--format", "scores", "--output", str(tmp_path / f"mine.{form}")])
+    given = f"{flags} --scores {tmp_path / f'mine.{form}'}"
+    assert REFUSED in commands.main(f"{given} --data_path {others}", "new").error
+    assert commands.main(f"{given} --data_path {photos}", "new").status == 0
+
+
 def test_features_from_elsewhere_are_taken_with_a_note(commands: Commands, photos: Path, tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     np.savez(tmp_path / "f.npz", embeddings=values, logits=values[:, :2], labels=np.array([0, 0, 0, 1, 1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,20 @@ def _csv(path: Path) -> Coreset:
         held = ", ".join(header) if header else f"{width} columns without a header"
         raise UserError(f"{path} has no column 'index' (and 'weight' where there are weights); it holds {held}")
     weights = _either(columns, _WEIGHT) if width > 1 else None
-    made_of = set(columns.get(MADE_OF, ())) - {""}
+    weights = None if weights is None else _floats(path, weights)
+    return _coreset(path, _whole(path, indices or ()), weights, one_fingerprint(path, columns.get(MADE_OF, ())))
+
+
+def one_fingerprint(path: Path, cells: Iterable[str]) -> str | None:
+    """Return what the rows of a file say of their training images; None where they say nothing.
+
+    Raises:
+        UserError: they are of several data sets.
+    """
+    made_of = set(cells) - {""}
     if len(made_of) > 1:
         raise UserError(f"{path} has rows of several data sets: its {MADE_OF} are {', '.join(sorted(made_of))[:80]}")
-    weights = None if weights is None else _floats(path, weights)
-    return _coreset(path, _whole(path, indices or ()), weights, next(iter(made_of), None))
+    return next(iter(made_of), None)
 
 
 def _txt(path: Path) -> Coreset:

@@ -94,8 +94,9 @@ def write_scores(path: Path, scores: Mapping[str, np.ndarray]) -> None:
     if path.suffix.lower() == ".npz":
         write_npz(path, scores)
     else:
-        singular = {"indices": "index", "labels": "label"}
-        _write_csv(path, {singular.get(name, name): values for name, values in scores.items()})
+        singular, n = {"indices": "index", "labels": "label"}, len(scores["indices"])
+        columns = {name: values if values.ndim else np.repeat(values, n) for name, values in scores.items()}
+        _write_csv(path, {singular.get(name, name): values for name, values in columns.items()})
 
 
 def _write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:

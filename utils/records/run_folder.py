@@ -99,7 +99,7 @@ class RunFolder(Folder):
         return self.world.on_rank_zero(lambda: sound(self.path / _SCORES, read_npz) is None)
 
     def keep_scores(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Put the scores of all samples into the run's folder, where there are any: ``indices`` and columns [m]."""
+        """Put the scores of all samples into the run's folder, where there are any."""
         if arrays:
             self.world.on_rank_zero(write_npz, self.path / _SCORES, arrays)
 
