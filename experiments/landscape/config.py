@@ -33,7 +33,7 @@ class LandscapeConfig:
         None,
         "--network",
         optional_path,
-        "look around the network in this file: one of proxies/, a checkpoint, or a state dict of --model",
+        "look around the network in this file: kept by --save_network, of proxies/, a checkpoint, or a state dict",
         "FILE.pt",
     )
     directions: str = flag(
