@@ -13,6 +13,7 @@ from commands import FAST, Commands
 import nets
 from methods import Coreset
 from utils.config import DataConfig
+from utils.data.fingerprint import identified
 from utils.data.load import load_data
 from utils.files import read_npz
 from utils.notes import note_once
@@ -158,6 +159,7 @@ def test_a_finished_run_is_given_its_scores_afterwards(commands):
     assert not (folder / "scores.npz").exists()
     assert commands.main(f"{flags} --save_scores").status == 0
     scores = read_npz(folder / "scores.npz")
+    assert str(scores.pop("train_images")) == identified(DataConfig("Digits")).train_images
     assert {"indices", "labels", "EL2N", "AUM", "Loss", "Confidence", "DynUnc", "Forgetting"} == scores.keys()
     assert len({len(values) for values in scores.values()}) == 1
 
