@@ -26,7 +26,7 @@ from methods import SCORES, check_features, make_method
 from methods.base import FEATURES, Need
 from methods.budgets import budgets_for
 from methods.deepfool import perturbations
-from methods.features import AnyFeatures, Features, parts_of
+from methods.features import AnyFeatures, Features, SharedFeatures, StoredFeatures, parts_of
 from methods.prune import Prune
 from methods.score_method import ScoreMethod, TraceMethod
 from methods.scoring import at_temperature, auto_temperature
@@ -171,7 +171,7 @@ class Selection:
                 file=sys.stderr,
             )
             return coreset
-        held = features.read()
+        held = features.everywhere()
         certificate = self.machine.world.on_rank_zero(coreset.certificate, held.embeddings, held.logits, held.labels)
         print(f"certificate of {len(coreset)} images: {certificate}", flush=True)
         return replace(coreset, certified=certificate)
@@ -291,17 +291,20 @@ class Selection:
         """Return the features of the pool: from the file given, else from the proxy."""
         given, by_class = self.execution.features is not None, self.config.scoring == "class_batches"
         features = self._features_by_class(self.proxy, self.data.pool) if by_class and not given else self._looked_at
-        if self.execution.save_features and not given and isinstance(features, Features):
-            self._keep(features)
+        if self.execution.save_features and not given and not isinstance(features, StoredFeatures):
+            self._keep(features.everywhere())
         return self._heated(features)
 
     @cached_property
     def _looked_at(self) -> AnyFeatures:
-        """The features of the pool in evaluation mode, before any temperature; in files where they go there."""
+        """The features of the pool in evaluation mode, before any temperature.
+
+        In files where they go there, else shared by ranks.
+        """
         if self.execution.features is not None:
             return self._loaded(Path(self.execution.features))
         if not self._in_shards or self.config.scoring == "class_batches":
-            return self._evaluated(self.proxy, self.data.pool)
+            return self._shared(self.proxy, self.data.pool)
         return self._loaded(self._write_shards(self._evaluated_here))
 
     def _loaded(self, path: Path) -> AnyFeatures:
@@ -339,6 +342,16 @@ class Selection:
             world.on_rank_zero(writer.finish, digests)
         print(f"features: {path}", flush=True)
         return path
+
+    def _shared(self, proxy: Proxy, indices: Tensor) -> AnyFeatures:
+        """Return the features of images in evaluation mode, of which each rank computes and holds its shard."""
+        world, labels = self.machine.world, self.data.train.labels[indices].to(self.machine.device)
+        if world.size == 1:
+            return self._evaluated(proxy, indices)
+        embed = partial(embed_and_classify, proxy.network.embed, proxy.network.classifier)
+        with self._timed("features", len(indices)):
+            z, f, _ = with_batches_that_fit(embed, self._share(indices))
+        return SharedFeatures.of(z, f, labels, world)
 
     def _evaluated_here(self, part: Tensor) -> Features:
         """Return the features of a part of the pool, computed by this rank alone."""
@@ -403,11 +416,15 @@ class Selection:
         Raises:
             UserError: there are more ranks than images.
         """
+        parts = with_batches_that_fit(compute, self._share(indices))
+        return [self.machine.world.all_gather(part, len(indices)) for part in parts]
+
+    def _share(self, indices: Tensor) -> Batches:
+        """Return the batches of this rank's share of images; raise UserError where some ranks have none."""
         world, n = self.machine.world, len(indices)
         if n < world.size:
             raise UserError(f"{world.size} processes have only {n} images to share; start torchrun with fewer")
-        mine = self._batches(indices[world.shard(n)])
-        return [world.all_gather(part, n) for part in with_batches_that_fit(compute, mine)]
+        return self._batches(indices[world.shard(n)])
 
     def _batches(self, indices: Tensor, size: int = TEST_BATCH) -> Batches:
         spec, device, workers = self.data.spec, self.machine.device, self.execution.workers

@@ -69,6 +69,10 @@ class Features:
         """Return these: they are held."""
         return self
 
+    def everywhere(self) -> Features:
+        """Return these: every rank holds them."""
+        return self
+
     def logit_blocks(self) -> Iterable[Tensor]:
         """Return the logits in one block."""
         return [self.logits]
@@ -131,6 +135,10 @@ class StoredFeatures:
         z, f = (each.read(rows).to(self.labels.device) for each in (self.embeddings, self.logits))
         return Features(z, f if self.temperature == 1 else f / self.temperature, self.labels, None, self.coordinates)
 
+    def everywhere(self) -> Features:
+        """Return the features of these samples in memory: every rank may read them."""
+        return self.read()
+
     def logit_blocks(self) -> Iterable[Tensor]:
         """Yield the logits before any temperature, some rows at a time."""
         return self.logits.blocks()
@@ -140,7 +148,94 @@ class StoredFeatures:
         return replace(self, temperature=temperature)
 
 
-AnyFeatures = Features | StoredFeatures
+@dataclass(frozen=True, eq=False)
+class SharedFeatures:
+    """Features of n samples that ranks share: each holds those of some samples, and all know the labels.
+
+    Attributes:
+        embeddings: floating [h, d], of the samples held here.
+        logits: floating [h, C].
+        labels: int64 [m] in [0, C), of all samples looked at.
+        rows: int64 [m], which of the n these are.
+        held: int64 [h], which of the n are held here, ascending.
+        world: the ranks.
+        coordinates: as in ``Features``.
+    """
+
+    embeddings: Tensor
+    logits: Tensor
+    labels: Tensor
+    rows: Tensor
+    held: Tensor
+    world: World
+    coordinates: Tensor | None = None
+
+    @classmethod
+    def of(cls, embeddings: Tensor, logits: Tensor, labels: Tensor, world: World) -> SharedFeatures:
+        """Return features of which this rank gives its ``world.shard``, validated; ``labels`` are of all n samples.
+
+        Raises:
+            UserError: on every rank, as ``Features.of`` for the shard of any of them.
+        """
+        everyone = torch.arange(len(labels), device=labels.device)
+        held = everyone[world.shard(len(labels))]
+        said = None
+        try:
+            as_features(embeddings, logits, labels[held])
+        except UserError as error:
+            said = str(error)
+        for each in world.all_gather_object(said):
+            if each is not None:
+                raise UserError(each)
+        return cls(embeddings, logits, labels, everyone, held, world)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> SharedFeatures:
+        """Return the features of the samples at ``indices`` (int64 [m]), wherever they are held."""
+        return replace(self, labels=self.labels[indices], rows=self.rows[indices])
+
+    def read(self) -> Features:
+        """Return the features of these samples, all of which this rank must hold."""
+        at = torch.searchsorted(self.held, self.rows)  # [m]
+        return Features(self.embeddings[at], self.logits[at], self.labels, None, self.coordinates)
+
+    def everywhere(self) -> Features:
+        """Return the features of these samples on every rank; all are to call this together."""
+        here, at = self._held_here()
+        z, f = (each.new_zeros(len(self), each.shape[1]) for each in (self.embeddings, self.logits))
+        z[here], f[here] = self.embeddings[at], self.logits[at]
+        return Features(self.world.all_reduce(z), self.world.all_reduce(f), self.labels)
+
+    def exchanged(self, owners: Tensor) -> SharedFeatures:
+        """Return the features after each sample went to the rank that owns it; all are to call this together.
+
+        Args:
+            owners: int64 [m], the rank of each of these samples, −1 for those that nobody needs.
+        """
+        here, at = self._held_here()
+        wanted = owners[here] >= 0
+        to, at = owners[here][wanted], at[wanted]
+        held, order = self.world.all_to_all(self.held[at], to).sort()
+        z, f = (self.world.all_to_all(each[at], to)[order] for each in (self.embeddings, self.logits))
+        return replace(self, embeddings=z, logits=f, held=held)
+
+    def logit_blocks(self) -> Iterable[Tensor]:
+        """Return the logits held here, in one block."""
+        return [self.logits]
+
+    def at_temperature(self, temperature: float) -> SharedFeatures:
+        """Return the features with logits divided by ``temperature``."""
+        return replace(self, logits=self.logits / temperature)
+
+    def _held_here(self) -> tuple[Tensor, Tensor]:
+        """Return which of these samples are held here, and where, int64 [h] each."""
+        here = torch.isin(self.rows, self.held).nonzero()[:, 0]
+        return here, torch.searchsorted(self.held, self.rows[here])
+
+
+AnyFeatures = Features | StoredFeatures | SharedFeatures
 
 
 def features_of(embeddings: Any, logits: Any, labels: Any) -> AnyFeatures:

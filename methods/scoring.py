@@ -55,7 +55,7 @@ def auto_temperature(features: AnyFeatures) -> float:
     10,000, evenly spaced, are looked at.
     """
     step = -(-len(features) // _SAMPLES) if len(features) else 1
-    some = features.subset(torch.arange(0, len(features), step, device=features.labels.device)).read()
+    some = features.subset(torch.arange(0, len(features), step, device=features.labels.device)).everywhere()
     logits, labels = some.logits, some.labels
     if logits.shape[1] < 2 or _unsure(logits, labels):
         return 1.0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Method, Need, PickSettings, SelectionInputs
 from methods.budgets import ALL
+from methods.features import SharedFeatures
 from methods.partitions import at_once
 from methods.prune import Prune
 from methods.split import UNSPLIT, Split
@@ -96,14 +97,19 @@ def select_nested(
     picks_of: dict[int, list[Coreset]] = {}
     split = method.takes_partitions and max(partitions.number(len(own)) for own in members.values()) > 1
     if split and len(labels) < world.size:
+        features = None if inputs.features is None else inputs.features.everywhere()
+        inputs = replace(inputs, features=features)
         for label, own in members.items():
             sizes, its = [budgets[label] for budgets in wanted], settings.with_seed(_class_seed(seed, label))
             picks_of[label] = method.pick_sizes(inputs.subset(own, label), sizes, replace(its, world=world))
     elif ALL in members:
         sizes = [budgets[ALL] for budgets in wanted]
+        inputs = _with_owners(inputs, members, {ALL: 0})
         picks_of[ALL] = world.on_rank_zero(method.pick_sizes, inputs.subset(members[ALL]), sizes, settings)
     else:
-        mine = [labels[place] for place in world.shard_by_size([len(members[label]) for label in labels])]
+        shares = [[labels[place] for place in each] for each in world.all_shards_by_size(map(len, members.values()))]
+        inputs = _with_owners(inputs, members, {label: rank for rank, own in enumerate(shares) for label in own})
+        mine = shares[world.rank]
         picked = method.pick_classes(
             (inputs.subset(members[label], label) for label in mine),
             [[budgets[label] for budgets in wanted] for label in mine],
@@ -122,6 +128,16 @@ def select_nested(
 def _class_seed(seed: int, label: int) -> int:
     """Return the seed of a class, or of all at once."""
     return seed if label == ALL else derive_seed(seed, "class", label)
+
+
+def _with_owners(inputs: SelectionInputs, members: Mapping[int, Tensor], owners: Mapping[int, int]) -> SelectionInputs:
+    """Return the inputs; of features that ranks share, each then holds those of the classes that it owns."""
+    if not isinstance(inputs.features, SharedFeatures):
+        return inputs
+    owner = inputs.labels.new_full((len(inputs),), -1)
+    for label, rank in owners.items():
+        owner[members[label]] = rank
+    return replace(inputs, features=inputs.features.exchanged(owner))
 
 
 def _members(inputs: SelectionInputs, budgets: Budgets, prune: Prune | None) -> dict[int, Tensor]:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -61,8 +61,12 @@ class World:
 
     def shard_by_size(self, sizes: Sequence[int]) -> list[int]:
         """Return which of several jobs are this rank's, ascending; the largest are handed out first."""
-        largest_first = sorted(range(len(sizes)), key=lambda job: -sizes[job])
-        return sorted(largest_first[self.rank :: self.size])
+        return self.all_shards_by_size(sizes)[self.rank]
+
+    def all_shards_by_size(self, sizes: Iterable[int]) -> list[list[int]]:
+        """Return which of several jobs are each rank's, as ``shard_by_size``."""
+        descending = [job for job, _ in sorted(enumerate(sizes), key=lambda each: -each[1])]
+        return [sorted(descending[rank :: self.size]) for rank in range(self.size)]
 
     def all_gather(self, part: Tensor, n: int) -> Tensor:
         """Return the whole [n, …] on every rank, from each rank's :meth:`shard` of its rows."""
@@ -79,6 +83,23 @@ class World:
             rows[self.shard(len(rows))] = part.to(kind)
         dist.all_reduce(whole)  # adds zeros: exact, and half the memory of gathering parts and joining them
         return list(whole.to(dtype).split(list(counts)))
+
+    def all_to_all(self, rows: Tensor, owners: Tensor) -> Tensor:
+        """Send each of this rank's rows, [m, w], to the rank that owns it; return the rows sent here, by sender.
+
+        Args:
+            rows: of this rank.
+            owners: int64 [m], the rank that each goes to.
+        """
+        if self.size == 1:
+            return rows
+        sent = owners.bincount(minlength=self.size)  # [size]
+        received = torch.empty_like(sent)
+        dist.all_to_all_single(received, sent)
+        counts = received.tolist()
+        whole = rows.new_empty(sum(counts), *rows.shape[1:])
+        dist.all_to_all_single(whole, rows[owners.argsort(stable=True)], counts, sent.tolist())
+        return whole
 
     def all_reduce(self, part: Tensor) -> Tensor:
         """Return the sum of all ranks' tensors on every rank."""

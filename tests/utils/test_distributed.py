@@ -193,7 +193,13 @@ def test_three_ranks_share_the_parts_of_one_class(tmp_path):
         torch.testing.assert_close(found, alone, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["pipeline", "shards", "pipeline ConvNet", "forgetting", "pixels"])
+def test_rows_go_to_the_rank_that_owns_them(results):
+    whole = torch.arange(10.0).view(5, 2) - 4
+    assert torch.equal(results[0]["exchanged"]["all_to_all"], whole[[1, 3]])
+    assert torch.equal(results[1]["exchanged"]["all_to_all"], whole[[0, 2, 4]])
+
+
+@pytest.mark.parametrize("name", ["pipeline", "pipeline at once", "shards", "pipeline ConvNet", "forgetting", "pixels"])
 def test_two_ranks_come_from_data_to_the_same_coreset(results, name):
     alone = two_ranks.WORK[name](SINGLE_PROCESS)
     for result in results:

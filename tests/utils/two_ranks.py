@@ -22,7 +22,8 @@ from experiments.selection import Selection
 from methods import make_method
 from methods.base import SelectionInputs
 from methods.budgets import budgets_for
-from methods.features import Features
+from methods.features import Features, SharedFeatures
+from methods.scoring import at_temperature, auto_temperature
 from methods.select import select_nested
 from methods.split import Split
 from nets.contract import BatchNorm2d
@@ -120,12 +121,17 @@ def interrupted(world: World) -> dict[str, Any]:
         return done
 
 
-def selected(world: World, name: str, balance: bool, partitions: str = "1", **options: Any) -> dict[str, Any]:
-    """Coresets from the same features."""
+def selected(
+    world: World, name: str, balance: bool, partitions: str = "1", shared: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Coresets from the same features; where they are ``shared``, each rank has its shard of them."""
     random = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 9 + [1] * 30 + [2] * 17 + [3] * 22)
     z, f = torch.randn(78, 6, generator=random), torch.randn(78, 4, generator=random)
-    inputs = SelectionInputs(labels, Features.of(z, f, labels))
+    features = Features.of(z, f, labels)
+    if shared and world.size > 1:
+        features = SharedFeatures.of(z[world.shard(78)], f[world.shard(78)], labels, world)
+    inputs = SelectionInputs(labels, at_temperature(features, auto_temperature(features)))
     method = make_method(name, **options)
     sizes = [CoresetSize.of(fraction=fraction) for fraction in (0.1, 0.3)]
     budgets = [budgets_for(labels, size, balance) for size in sizes]
@@ -136,14 +142,14 @@ def selected(world: World, name: str, balance: bool, partitions: str = "1", **op
     return {**found, "weights": weights, "partitioned": torch.tensor(list(said.encode()))}
 
 
-def pipeline(world: World, name: str, model: str, shards: bool = False) -> dict[str, Any]:
+def pipeline(world: World, name: str, model: str, shards: bool = False, **selection: Any) -> dict[str, Any]:
     """A coreset by a proxy, from the data on; with ``shards`` its features go through a folder."""
     with tempfile.TemporaryDirectory() as folder:
         shared = world.on_rank_zero(str, folder)
         kept = f"{shared}/shards" if shards else True
         execution = ExecutionConfig(save_path=shared, workers=0, save_features=kept)
         size = CoresetSize.of(fraction=0.2)
-        config = SelectionConfig(name, model=model, proxy=PROXY)
+        config = SelectionConfig(name, model=model, proxy=PROXY, **selection)
         run = RunConfig(DataConfig("Tiny"), model, config, size, 0, CONFIG)
         picked = []
         for _ in range(2):
@@ -175,6 +181,7 @@ def exchanged(world: World) -> dict[str, Any]:
         "float": world.all_gather(rows[mine], 5),
         "bool": world.all_gather(rows[mine] > 0, 5),
         "empty": world.all_gather(torch.arange(1)[world.shard(1)], 1),
+        "all_to_all": world.all_to_all(rows[mine], torch.tensor([1, 0, 1, 0, 1])[mine] % world.size),
         "all_reduce": world.all_reduce(torch.tensor(1.0 + world.rank)),
         "all_gather_object": torch.tensor(world.all_gather_object(world.rank)),
         "on_rank_zero": world.on_rank_zero(lambda: world.rank),
@@ -187,6 +194,10 @@ PARTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "random parts": lambda world: selected(world, "LCMat", False, partitions="4"),
     "near parts": lambda world: selected(world, "Craig", False, partitions="near:5"),
     "parts of classes": lambda world: selected(world, "Craig", True, partitions="2"),
+    "shared classes": lambda world: selected(world, "Craig", True, shared=True),
+    "shared classes in parts": lambda world: selected(world, "LCMat", True, partitions="2", shared=True),
+    "shared at once": lambda world: selected(world, "GradMatch", False, shared=True),
+    "shared parts": lambda world: selected(world, "LCMat", False, partitions="3", shared=True),
 }
 WORK: dict[str, Callable[[World], dict[str, Any]]] = {
     "MLP": lambda world: trained(world, "MLP", 60),
@@ -203,6 +214,9 @@ WORK: dict[str, Callable[[World], dict[str, Any]]] = {
     "shards": lambda world: pipeline(world, "LCMat", "MLP", shards=True),
     **PARTS,
     "pipeline": lambda world: pipeline(world, "LCMat", "MLP"),
+    "pipeline at once": lambda world: pipeline(
+        world, "LCMat", "MLP", balance=False, scoring="temperature", temperature="auto"
+    ),
     "pipeline ConvNet": lambda world: pipeline(world, "LCMat", "ConvNet"),
     "forgetting": lambda world: pipeline(world, "Forgetting", "MLP"),
     "pixels": lambda world: pipeline(world, "DeepFool", "MLP"),
