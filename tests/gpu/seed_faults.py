@@ -1,7 +1,7 @@
 """Take a device out of the code at each place in turn, and see whether the tests with a pretended GPU notice.
 
     python tests/gpu/seed_faults.py                                       # every place; hours on two cores
-    python tests/gpu/seed_faults.py --under methods --csv faults.csv
+    python tests/gpu/seed_faults.py --under methods --csv figures/gpu_faults.csv
 
 A place is a ``device=`` of a call to torch, a ``.to(device)``, or a ``moved(…, device)``. Each is taken out in a
 temporary copy of the code, and the tests of its part run there until one fails. With ``--csv`` places that stand in the
@@ -28,7 +28,7 @@ PACKAGES = ("methods", "nets", "utils", "experiments", "condensation", "continua
 SELECTION, TRAINING = "tests/gpu/test_selection_on_gpu.py", "tests/gpu/test_training_on_gpu.py"
 SCRIPTS = "tests/gpu/test_scripts_on_gpu.py"
 TESTS = {  # by the beginning of a file's name, the longest that fits; in the order in which they are run
-    "methods": (SELECTION, SCRIPTS),
+    "methods": (SELECTION, TRAINING, SCRIPTS),
     "nets": (SELECTION, SCRIPTS, TRAINING),
     "utils": (TRAINING, SCRIPTS),
     "utils/landscape": (SCRIPTS,),
