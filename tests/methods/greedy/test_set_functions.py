@@ -134,10 +134,9 @@ def test_picks_of_classes_together_weigh_what_they_stand_for(memory_budget, at_o
         matrix = PairwiseMatrix(distance)
         for size, coreset in zip(of_class, coresets, strict=True):
             assert coreset.indices.tolist() == naive_greedy(FacilityLocation(matrix), size).indices.tolist()
-            nearest = torch.stack([matrix.row(int(pick)) for pick in coreset.indices]).argmin(
-                dim=0
-            )  # of equals the first
-            assert coreset.weights.tolist() == nearest.bincount(minlength=size).tolist()
+            rows = torch.stack([matrix.row(int(pick)) for pick in coreset.indices])  # [k, n]
+            owners = rows.argmin(dim=0)  # of equals the first
+            assert coreset.weights.tolist() == owners.bincount(minlength=size).tolist()
 
 
 class Counting(SetFunction):
