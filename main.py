@@ -25,7 +25,7 @@ from experiments.retraining import leave_selected, retrain, retrainings
 from experiments.selection import Selection
 from utils.cli import run_main
 from utils.distributed import world_from_environment
-from utils.records.run_folder import RunFolder
+from utils.records.run_folder import RunFolder, run_path
 from utils.records.tables import load_table
 from utils.training.machine import Machine
 
@@ -52,9 +52,10 @@ def select_and_train(settings: Settings, machine: Machine) -> list[Path]:
     folders = []
     for seed in settings.seeds:
         selection = Selection(settings.run(settings.sizes[0], seed), settings.sizes, machine)
-        selection.budgets()  # a size that cannot be is refused before a folder is made
         for size in settings.sizes:
             for config in retrainings(settings.run(size, seed), settings):
+                if not machine.world.on_rank_zero(run_path(config, settings.execution.save_path).exists):
+                    selection.budgets()  # a size that cannot be is refused before a folder is made
                 with RunFolder(config, settings.execution.save_path, machine.world) as run:
                     selection.keep(run, size)
                     folders.append(finish(run, machine))

@@ -60,10 +60,11 @@ runs() {
         PROXY_EPOCHS=1 SAVE_PATH="$OUT/runs" bash bash/compare_methods.sh
     once runs-condensation env DATASET=Digits MODEL=MLP METHODS="$METHODS" IPC=2 SEEDS=0 NUM_EVAL=1 ITERATIONS=1 \
         DM_ITERATIONS=1 OUTER=2 INNER=1 SAVE_PATH="$OUT/runs/condensation" bash bash/condense.sh --epochs 1
-    once runs-continual "$PYTHON" continual.py "${digits[@]}" --steps 2 --ipc 2 --selection LCMat -se 1 "${save[@]}"
+    once runs-continual "$PYTHON" continual.py "${digits[@]}" --steps 2 --ipc 2 --selection LCMat --eps "$EPS" -se 1 \
+        "${save[@]}"
     once runs-networks "$PYTHON" cross_network_generalization.py "${digits[@]}" --selection LCMat --cross LeNet "${save[@]}"
-    once runs-landscape "$PYTHON" landscape.py --dataset Digits --model MLP -se 1 --selection LCMat --fraction 0.02 \
-        --points 3 --random 2 "${save[@]}"
+    once runs-landscape "$PYTHON" landscape.py --dataset Digits --model MLP -se 1 --selection LCMat --eps "$EPS" \
+        --fraction 0.02 --points 3 --random 2 "${save[@]}"
     {
         printf '| what | does it run |\n| --- | --- |\n'
         for NAME in methods condensation continual networks landscape; do

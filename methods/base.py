@@ -45,7 +45,7 @@ def described(needs: Collection[Need]) -> str:
     return " and ".join(need.value for need in Need if need in needs)
 
 
-_COPIES, _BESIDE = 4, 64  # of a sample's features, and float64 values beside them, that a pick takes
+_COPIES, _BESIDE = 5, 64  # of a sample's features (one of a class that waits), and float64 values beside them
 
 RANKING = frozenset(
     {Need.TRACE, Need.REPEATS, Need.PIXELS, Need.DIFFICULTY}

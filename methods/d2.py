@@ -95,7 +95,9 @@ def graph(u: Tensor, count: int, memory_budget: int | None) -> tuple[Tensor, Ten
     pairs, squares = [], []
     for band in bands_within(distance, memory_budget, u):
         near = neighbours(distance, band, count)  # [r, k]
-        away = (u[band][:, None] - u[near]).square().sum(dim=2)  # [r, k]
+        away = u.new_empty(near.shape)  # [r, k]
+        for column, ends in zip(away.T, near.T, strict=True):
+            column.copy_((u[band] - u[ends]).square_().sum(dim=1))
         pairs += [(band[:, None] * n + near).flatten(), (near * n + band[:, None]).flatten()]
         squares += [away.flatten()] * 2
     edges, place = torch.cat(pairs).unique(return_inverse=True)

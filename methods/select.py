@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -91,7 +92,7 @@ def select_nested(
         )
         if memory_budget < needed:
             note_once(
-                f"{type(method).__name__} may take {needed / 1e6:.1f} MB beyond its inputs, more than the "
+                f"{type(method).__name__} may take {math.ceil(needed / 1e5) / 10} MB beyond its inputs, more than the "
                 f"memory budget of {memory_budget / 1e6:.1f} MB"
             )
     picks_of: dict[int, list[Coreset]] = {}

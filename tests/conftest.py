@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,6 +13,13 @@ from utils.data.load import Data
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
+
+
+@pytest.fixture(autouse=True)
+def leave_no_algorithms_refused() -> Iterator[None]:
+    """--deterministic holds for a process: a script's own, or that of all tests."""
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from matplotlib.figure import Figure
 from PIL import Image
@@ -44,6 +45,9 @@ def examples(few: int) -> settings:
 def left_as_it_is(training: Training) -> TrainingResult:
     """In the place of ``Training.run``."""
     accuracy = 100 * len(training.training_set.indices) / len(training.training_set.data.train)
+    if training.observer is not None:
+        everything = torch.arange(len(training.training_set.indices))
+        training.observer.observe(training.config.epochs - 1, everything, torch.zeros(len(everything), 4))
     history = (Epoch(training.config.epochs, training.config.optimizer.lr, 1.0, accuracy, 1.0, accuracy),)
     return TrainingResult(history, training.steps_per_epoch, 0.25, 100.0)
 

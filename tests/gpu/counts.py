@@ -1,6 +1,7 @@
 """Kernel launches and waits of the host, counted on a pretended GPU: ``python tests/gpu/counts.py``.
 
-Each function counts one kind of work and returns a phase a row; tests/gpu/test_budgets.py holds them to their budgets.
+Each function counts one kind of work and returns a phase a row; tests/gpu/test_launches_and_waits.py holds them to
+their budgets.
 Counts do not depend on the size of images or networks, so these are small.
 """
 

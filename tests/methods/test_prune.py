@@ -59,7 +59,12 @@ def test_balanced_each_class_selects_from_what_is_left_of_it(name, options):
     difficulty = features.embeddings[:, 1]
     given, prune, method = inputs(features, name), Prune("hardest", 0.25), METHODS[name](**options)
     whole = SelectionInputs(
-        features.labels, features if "logits" in given else None, None, given.get("scores"), None, difficulty
+        features.labels,
+        features if {"embeddings", "logits"} & given.keys() else None,
+        None,
+        given.get("scores"),
+        None,
+        difficulty,
     )
     picked = select(method, whole, dict.fromkeys(range(3), 4), prune=prune, seed=5)
     expected = []

@@ -114,7 +114,9 @@ def large(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("method", "partitions", "labels"), [("LCMat", 1, "many"), ("Craig", 120, "one")])
-def test_memory_does_not_grow_with_the_file(method, partitions, labels, large):
+def test_memory_does_not_grow_with_the_file(method, partitions, labels, large, monkeypatch):
+    monkeypatch.setattr("methods.partitions._GROUND", 5000)  # as small beside n as its 50,000 are beside millions
+    monkeypatch.setattr("methods.partitions._SEEN", 5000)
     values = {**large, "labels": large["labels"] if labels == "many" else np.zeros(60_000, dtype=int)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
