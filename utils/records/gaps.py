@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from matplotlib.ticker import NullFormatter
+
 from utils.records.groups import group
 from utils.records.plots import COLOURS, MARKERS, new_figure, save_figure
 from utils.records.tables import Column, markdown
@@ -125,6 +127,7 @@ def draw_gaps(rows: Sequence[GapRow], path: Path) -> None:
                 alpha=0.75,
             )
         axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         within = [each for each in correlations(rows) if "," not in each.runs and each.runs != "all fractions"]

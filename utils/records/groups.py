@@ -16,6 +16,7 @@ DRAWN = ("seed", "repeat", "scenario.order_seed")  # what a spread is over
 _IN_IMAGES = ("budget", "ipc")  # sizes that tables show as the fraction they come to
 _OPTIONS = "selection.options."
 _SHOWN = {"data.dataset", "model", "selection.method", "selection.model", "fraction", *_IN_IMAGES, *DRAWN}
+_IN_SCENARIO = {"selection.options.ipc"}  # which a scenario's own label says
 _TELLING = {"selection.prune", "selection.score"}  # shown even where all alike have them: others of the method have not
 
 Item = TypeVar("Item")
@@ -90,7 +91,8 @@ def name_differences(configs: Sequence[RunConfig], across_models: bool = False) 
     texts = [""] * len(configs)
     for alike in group(range(len(configs)), lambda index: look(configs[index])):
         there = {name for index in alike for name in settings[index]}
-        names = sorted(there - _SHOWN)
+        scenario = configs[alike[0]].scenario is not None
+        names = sorted(there - _SHOWN - (_IN_SCENARIO if scenario else set()))
         if len(there & {"fraction", *_IN_IMAGES}) > 1:  # rows of one fraction may have been asked for differently
             names += _IN_IMAGES
         method = configs[alike[0]].selection.method

@@ -298,8 +298,10 @@ def _rows(runs: Sequence[FinishedRun]) -> tuple[Row, ...]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    method = row.config.selection.method
-    place = (row.config.data.title, row.config.model, row.scenario, method == "Full", row.fraction)
+    method, scenario = row.config.selection.method, row.config.scenario
+    steps = "" if scenario is None else f"{scenario.protocol} {scenario.steps}"
+    memory = 0 if scenario is None else (scenario.ipc or scenario.memory or 0)
+    place = (row.config.data.title, row.config.model, steps, memory, row.scenario, method == "Full", row.fraction)
     return (*place, method, row.selection_model, row.settings)
 
 
