@@ -7,6 +7,7 @@ told to stop; what it read and decided goes to the others, so that all of them d
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -214,6 +215,7 @@ def world_from_environment() -> Iterator[World]:
             raise UserError("another process of this run was killed or lost; started again, it goes on") from error
         raise
     finally:  # also where a rank failed: threads of the group that outlive the interpreter can abort the process
+        gc.collect()  # networks that were trained in parallel hold the group, in cycles
         dist.destroy_process_group()
 
 
