@@ -70,11 +70,10 @@ def taking_turns(*work: Callable[[], Measured], repeats: int) -> list[Measured]:
 
 
 def _turn(work: Callable[[], Measured]) -> Iterator[Measured]:
-    seconds = 0.0
-    while seconds < _TURN:
-        call = work()
-        seconds += call.seconds
-        yield call
+    started = time.perf_counter()
+    yield work()
+    while time.perf_counter() - started < _TURN:
+        yield work()
 
 
 def _summary(runs: Sequence[Measured]) -> Measured:

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with threadpool_limits(chosen.threads):
         features = even(chosen.samples)
         rows = [_row(name, features, sorted(chosen.fractions), chosen.repeats).cells() for name in chosen.methods]
-    print(f"{describe_device(torch.device('cpu'))}, {chosen.threads} threads, torch {torch.__version__}\n")
+    print(f"{describe_device(torch.device('cpu'))}, torch {torch.__version__}\n")
     print(table(list(rows[0]), [list(row.values()) for row in rows]))
     if chosen.csv is not None:
         with chosen.csv.open("w", newline="") as file:

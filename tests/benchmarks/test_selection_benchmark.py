@@ -75,13 +75,15 @@ def test_works_that_take_turns_are_told_by_first_result_and_median_seconds(monke
 
 def test_a_turn_of_short_work_counts_with_the_median_of_its_calls(monkeypatch):
     monkeypatch.setattr(measure, "_TURN", 6.0)
-    calls = iter([4.0, 1.0, 1.5, 9.0, 0.5, 0.6, 5.1])
+    clock, calls = [0.0], iter([4.0, 1.0, 1.5, 9.0])
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
 
-    def short() -> measure.Measured:
-        return measure.Measured("short", next(calls), 7)
+    def call(name: str, seconds: float, peak_bytes: int) -> measure.Measured:
+        clock[0] += seconds
+        return measure.Measured(name, seconds, peak_bytes)
 
-    long = partial(measure.Measured, "long", 8.0, 9)
-    first, second = measure.taking_turns(short, long, repeats=2)
+    works = [lambda: call("short", next(calls), 7), lambda: call("long", 8.0, 9)]
+    first, second = measure.taking_turns(*works, repeats=2)
     assert first == measure.Measured("short", (1.5 + 9.0) / 2, 7)
     assert second == measure.Measured("long", 8.0, 9)
 
