@@ -25,9 +25,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import Measured, measured, table, taking_turns
 from benchmarks.method_peers import Peer, peer_of
-from benchmarks.settings import EPS
+from benchmarks.settings import EPS, picks
 from benchmarks.shapes import even
-from methods import METHODS, make_method, select_coreset
+from methods import METHODS, make_method
 from methods.features import Features
 from utils.cli import run_main
 from utils.device import describe_device
@@ -105,9 +105,9 @@ def _row(name: str, features: Features, fractions: Sequence[float], repeats: int
     )
     if peer is None:
         return row
-    picks, others = own[-1].result, took[-1].result
-    objectives = None if peer.objective is None else (peer.objective(picks), peer.objective(others))
-    same = float(np.mean(picks == others))
+    ours, others = own[-1].result, took[-1].result
+    objectives = None if peer.objective is None else (peer.objective(ours), peer.objective(others))
+    same = float(np.mean(ours == others))
     return dataclasses.replace(row, peer=peer, peer_took=took[-1], same=same, objectives=objectives)
 
 
@@ -117,20 +117,7 @@ def _selecting(
     """Return a call that selects from all classes at once, by the losses where the method takes scores."""
     scores = F.cross_entropy(features.logits, features.labels, reduction="none")  # [n]
 
-    def select() -> np.ndarray:
-        coreset = select_coreset(
-            name,
-            embeddings=features.embeddings,
-            logits=features.logits,
-            labels=features.labels,
-            scores=scores,
-            fraction=fraction,
-            balance=False,
-            **options,
-        )
-        return coreset.indices
-
-    return select
+    return partial(picks, name, features, fraction, scores=scores, balance=False, **options)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,16 +21,9 @@ from condensation.config import (
     loops,
 )
 from experiments.arguments.flags import SHARED, Groups, grouped
+from experiments.arguments.idle_flags import idle_data, idle_training, print_notes
 from experiments.arguments.parser import read_flags
-from experiments.arguments.settings import (
-    data_config,
-    execution_config,
-    filled,
-    idle_data,
-    idle_training,
-    print_notes,
-    training_config,
-)
+from experiments.arguments.settings import data_config, execution_config, filled, training_config
 from utils.config import TrainingConfig
 from utils.errors import UserError
 from utils.execution import ExecutionConfig

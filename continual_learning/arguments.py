@@ -12,15 +12,13 @@ from condensation.arguments import MATCHING_FLAG, NO_CURVATURE, condensation_con
 from condensation.config import METHODS as CONDENSATIONS
 from condensation.config import CondensationConfig
 from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, SIZE_FLAGS, Groups, grouped, selecting
+from experiments.arguments.idle_flags import idle_selection, idle_training, print_notes
 from experiments.arguments.parser import read_flags
 from experiments.arguments.settings import (
     asked_method,
     data_config,
     execution_config,
     filled,
-    idle_selection,
-    idle_training,
-    print_notes,
     selection_config,
     training_config,
 )

@@ -1,18 +1,15 @@
-"""From the values of all flags to Settings, and a note on each given flag that has no part in them."""
+"""From the values of all flags to Settings."""
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from experiments.arguments.flags import OPTION_FLAGS, PROXY_FLAGS, SIZE_FLAGS, selecting
-from experiments.arguments.parser import read_flags
 from experiments.command_line import Settings
 from experiments.feature_shards import features_digest
 from methods import METHODS, SCORES, revision_of
@@ -42,26 +39,6 @@ _SMALLER = {"TinyImageNet": 32}  # sizes that the authors' code takes in place o
 _SMALL = 64  # --im_size up to which images of a folder are shifted, and not cropped
 
 
-def parse(argv: Sequence[str], *, program: str, description: str = "", cross: tuple[str, ...] = ()) -> Settings:
-    """Return the settings that ``argv`` (without the program's name) asks for.
-
-    What the chosen method, optimiser or schedule does not take is left out, or at its default: it changes neither
-    the result nor the run's name. A flag that is given but has no part in what is asked for is named on stderr, in
-    a ``note: …`` line.
-
-    Args:
-        cross: the default of ``--cross``.
-
-    Raises:
-        UserError: an unknown flag, name or device, a value outside its bounds, or values that do not go together.
-        SystemExit: with status 0, after ``--help``.
-    """
-    values, given = read_flags(argv, selecting(cross), program, description)
-    settings = settings_of(values, given)
-    print_notes(_idle(values, settings, asked_method(values)[1]), given)
-    return settings
-
-
 def settings_of(values: Namespace, given: frozenset[str]) -> Settings:
     """Return the settings that the values of all flags ask for; ``given`` are those that the command line names."""
     name, method = asked_method(values)
@@ -87,13 +64,6 @@ def filled(kind: type[Kind], values: Namespace, prefix: str = "", **rest: Any) -
     names = {field: prefix + flag.name for field, flag in flags_of(kind).items()}
     said = {field: getattr(values, name) for field, name in names.items() if hasattr(values, name)}
     return kind(**{**said, **rest})
-
-
-def print_notes(idle: Iterable[tuple[str, str]], given: Collection[str]) -> None:
-    """Print a line on each flag of ``given`` that is idle, with the last of its reasons."""
-    for name, why in dict(idle).items():
-        if name in given:
-            print(f"note: --{name} {why}", file=sys.stderr)
 
 
 def data_config(values: Namespace) -> DataConfig:
@@ -171,7 +141,7 @@ def _sizes(values: Namespace, method: Method) -> tuple[CoresetSize, ...]:
     return filled(SizeFlags, values).sizes(values.balance)
 
 
-def _acting(method: Method) -> dict[str, OptionValue]:
+def acting_options(method: Method) -> dict[str, OptionValue]:
     """Return the options of a method that have a part in what it picks."""
     options = {option: getattr(method, option) for option in flags_of(method)}
     beside = {option: options[other] == value for option, (other, value) in method.acts_with.items()}
@@ -185,7 +155,7 @@ def selection_config(values: Namespace, name: str, method: Method, given: Collec
     base = SelectionConfig(
         name,
         values.balance or method.whole,
-        _acting(method),
+        acting_options(method),
         revision=revision_of(name, score if scores is None else None),
         prune=prune,
         partitions=_partitions(values, method),
@@ -237,7 +207,7 @@ def _score(values: Namespace, method: Method, given: Collection[str]) -> tuple[s
 
 def _scoring(values: Namespace, method: Method, given: Collection[str]) -> str:
     """Return the point at which the method looks at the loss."""
-    if not _scores(method):
+    if not is_scored(method):
         return SelectionConfig.scoring
     released = bool(getattr(method, "released", False))
     own = "class_batches" if released else "temperature" if "temperature" in given else method.scoring
@@ -249,7 +219,7 @@ def _scoring(values: Namespace, method: Method, given: Collection[str]) -> str:
     return scoring
 
 
-def _scores(method: Method) -> bool:
+def is_scored(method: Method) -> bool:
     """Return whether what the proxy says of the images has a part in the method."""
     return method.looks_at_features or Need.REPEATS in method.needs
 
@@ -311,94 +281,6 @@ def _scheduler(values: Namespace) -> SchedulerConfig | None:
     return SchedulerConfig(values.scheduler, **{option: getattr(values, option) for option in uses})
 
 
-def _idle(values: Namespace, settings: Settings, method: Method) -> Iterator[tuple[str, str]]:
-    """Yield the flags that have no part in the settings, each with the reason."""
-    yield "backpack", "is not needed: curvature has a closed form here"
-    yield from idle_data(values)
-    if values.model in values.cross:
-        yield "cross", f"names {values.model}, which is trained as --model already"
-    if values.train_batch and (values.selection_batch or not _batches(settings.selection)):
-        yield "batch", "is not used: every batch size that it stands for is given or not needed"
-    if settings.coresets:
-        chosen = (*SIZE_FLAGS, "balance", "scoring", "temperature", "prune", "partitions", "score", "scores")
-        for name in (*chosen, *sorted(OPTION_FLAGS), *PROXY_FLAGS, "proxy"):
-            yield name, "is not used with --coreset, which is selected already"
-    else:
-        yield from idle_selection(values, settings.selection, method)
-    if settings.select_only:
-        for name in ("save_network", "after_analyses", "exact_analyses", "profile"):
-            yield name, "is not used with --select_only, which trains nothing on the coresets"
-    yield from idle_training(values, settings.training, settings.selection.proxy)
-
-
-def _batches(selection: SelectionConfig) -> bool:
+def batches_act(selection: SelectionConfig) -> bool:
     """Return whether a batch size of the proxy's has a part in the selection."""
-    return selection.proxy is not None and (selection.proxy_file is None or selection.scoring == "class_batches")
-
-
-def idle_selection(values: Namespace, selection: SelectionConfig, method: Method) -> Iterator[tuple[str, str]]:
-    """Yield the flags that have no part in a selection, each with the reason."""
-    name, own = selection.method, flags_of(method)
-    if method.whole:
-        for flag in (*SIZE_FLAGS, "balance", "prune"):
-            yield flag, f"is not used by {name}, which keeps every image"
-    elif not selection.balance:
-        yield "at_least_one", "is not used with --balance no, which knows no classes"
-    elif values.ipc and not (values.fraction or values.budget):
-        yield "at_least_one", "is not used with --ipc, which is of each class"
-    asked = filled(METHODS[values.selection], values)
-    acting = {flags_of(each)[option].name for each in (asked, method) for option in _acting(each)}
-    beside = {own[option].name: own[other].name for option, (other, _) in method.acts_with.items()}
-    for flag in sorted(OPTION_FLAGS - acting):
-        other = beside.get(flag)
-        yield flag, f"is not used by {name}" + (f" with --{other} {getattr(values, other)}" if other else "")
-    if not _scores(method):
-        yield "scoring", f"is not used by {name}"
-        yield "temperature", f"is not used by {name}"
-    elif selection.scoring != "temperature":
-        yield "temperature", f"is not used with --scoring {selection.scoring}"
-    if not method.takes_partitions:
-        yield "partitions", f"is for greedy facility location, which {name} does not do here"
-    if not (selection.prune or Need.DIFFICULTY in method.needs):
-        yield "score", f"is not used by {name} without --prune"
-    if values.scores is not None and selection.scores is None:
-        yield "scores", f"is not used: {name} ranks by none"
-    if selection.proxy_file is not None:
-        acting_still = {"selection_model", "save_features", *(["selection_batch"] if _batches(selection) else [])}
-        for flag in (*PROXY_FLAGS, "save_scores"):
-            if flag not in acting_still:
-                yield flag, "is not used with --proxy, which is trained already"
-    if selection.proxy is None:
-        for flag in (*PROXY_FLAGS, "proxy"):
-            yield flag, f"is not used: {name} trains no proxy" + (" with --features" if values.features else "")
-    if values.features is not None and selection.features is None:
-        yield "features", f"is not used: {name} looks at none"
-
-
-def idle_data(values: Namespace) -> Iterator[tuple[str, str]]:
-    """Yield the flags of the data that do not act, each with the reason."""
-    if not values.val:
-        yield "val_ratio", "is not used without --val"
-    if values.dataset != "ImageFolder":
-        yield "background", f"is not used by {values.dataset}, whose images are opaque"
-
-
-def idle_training(
-    values: Namespace, training: TrainingConfig, proxy: TrainingConfig | None = None
-) -> Iterator[tuple[str, str]]:
-    """Yield the flags of optimisers and schedule that do not act in these trainings, each with the reason."""
-    optimizers = [("", training.optimizer)]
-    if proxy is not None:
-        optimizers.append(("selection_", proxy.optimizer))
-    for prefix, optimizer in optimizers:
-        taken = optimizer_options(optimizer.name)
-        for option in ("momentum", "weight_decay", "nesterov"):
-            if option not in taken:
-                yield f"{prefix}{option}", f"is not used by {optimizer.name}"
-        if "nesterov" in taken and optimizer.momentum == 0 and getattr(values, f"{prefix}nesterov"):
-            yield f"{prefix}nesterov", "is not used without momentum"
-    scheduler = training.scheduler
-    used = scheduler_options(scheduler.name) if scheduler else frozenset()
-    for option in ("min_lr", "gamma", "step_size"):
-        if option not in used:
-            yield option, f"is not used by --scheduler {values.scheduler}"
+    return selection.proxy is not None and (selection.proxy_file is None or selection.scoring == "classbatches_act")

@@ -23,8 +23,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 from condensing import config  # noqa: E402
 from gpu.pretended_gpu import Phase, PretendedGpu  # noqa: E402
+from gpu.small_training import small_training  # noqa: E402
 from method_problems import problem  # noqa: E402
-from tiny_data import make_data  # noqa: E402
 from torchrun import torchrun  # noqa: E402
 
 import nets  # noqa: E402
@@ -35,11 +35,8 @@ from utils.data.batches import Batches  # noqa: E402
 from utils.data.images import MemoryImages  # noqa: E402
 from utils.data.load import Data  # noqa: E402
 from utils.data.registry import DataSpec  # noqa: E402
-from utils.data.training_set import TrainingSet  # noqa: E402
 from utils.execution import ExecutionConfig  # noqa: E402
 from utils.training.machine import Machine  # noqa: E402
-from utils.training.trainer import Training  # noqa: E402
-from utils.training.training_trace import TrainingTrace  # noqa: E402
 
 GPU = torch.device("cuda", 0)
 CLASSES = 10
@@ -73,20 +70,9 @@ def counted(gpu: PretendedGpu, owner: Any, name: str, phase: str) -> Iterator[No
 
 def training(model: str, held: str = "on", epochs: int = 3) -> dict[str, Count]:
     """Return counts of a step, of an epoch beside its steps and of a test; images lie on the GPU (``on``) or not."""
-    data = make_data()
-    data = dataclasses.replace(data, spec=dataclasses.replace(data.spec, augmentation="crop_flip"))
     settings = TrainingConfig(epochs=epochs, batch=16, optimizer=OptimizerConfig(lr=0.01))
     with PretendedGpu() as gpu:
-        run = Training(
-            nets.build(model, 1, 3, 8),
-            TrainingSet(data, data.pool, torch.ones(60)),
-            settings,
-            seed=0,
-            purpose="t",
-            label="t",
-            machine=Machine(GPU, ExecutionConfig(data_on_device=held)),
-            observer=TrainingTrace(60, epochs),
-        )
+        run = small_training(Machine(GPU, ExecutionConfig(data_on_device=held)), settings, model)
         watched = {"_epoch": "an epoch beside its steps", "_step": "a step", "_test": "a test"}
         with contextlib.ExitStack() as stack:
             for name, phase in watched.items():

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 from gpu.pretended_gpu import PretendedGpu
+from gpu.small_training import small_training
 from tiny_data import make_data
 
 import nets
@@ -15,7 +16,6 @@ from methods.deepfool import perturbations
 from utils.config import OptimizerConfig, TrainingConfig
 from utils.data.batches import Batches
 from utils.data.siamese import FAMILIES
-from utils.data.training_set import TrainingSet
 from utils.device import forget_peak_memory, peak_memory
 from utils.execution import ExecutionConfig
 from utils.training.evaluation import evaluate, with_batches_that_fit
@@ -29,20 +29,7 @@ SHORT = TrainingConfig(epochs=2, batch=16, optimizer=OptimizerConfig(lr=0.01))
 
 def training(device: torch.device, config: TrainingConfig = SHORT, model: str = "ConvNet", **options) -> Training:
     execution = ExecutionConfig(checkpoint_interval=options.pop("checkpoint_interval", 600.0))
-    torch.manual_seed(0)
-    data = make_data()
-    data = dataclasses.replace(data, spec=dataclasses.replace(data.spec, augmentation="crop_flip"))
-    return Training(
-        nets.build(model, 1, 3, 8),
-        TrainingSet(data, data.pool, torch.ones(60)),
-        config,
-        seed=0,
-        purpose="t",
-        label="t",
-        machine=Machine(device, execution),
-        observer=TrainingTrace(60, config.epochs),
-        **options,
-    )
+    return small_training(Machine(device, execution), config, model, **options)
 
 
 @pytest.mark.parametrize("batch", [16, 100], ids=["with a smaller last batch", "all in one"])

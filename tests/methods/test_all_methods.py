@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from largest_tensor import LargestTensor
 from method_problems import on_cpu, one_class, problem
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import cosine_similarity
@@ -369,21 +370,6 @@ def test_unbalanced_all_samples_compete(name, options):
     assert len(coreset) == 25
     if name != "Uniform":
         assert (np.diff(features.labels.numpy()[coreset.indices]) != 0).any()
-
-
-class LargestTensor(TorchDispatchMode):
-    """The number of elements of the largest tensor that any operation made."""
-
-    def __init__(self):
-        super().__init__()
-        self.numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for each in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(each, torch.Tensor):
-                self.numel = max(self.numel, each.numel())
-        return result
 
 
 @pytest.mark.parametrize("name", ["Craig", "GradMatch", "Glister"])

@@ -6,9 +6,9 @@ import literal
 import numpy as np
 import pytest
 import torch
+from largest_tensor import LargestTensor
 from method_problems import problem
 from sklearn.datasets import load_digits
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods import select_coreset
 from methods.split import Split
@@ -207,21 +207,6 @@ def test_ten_parts_reach_99_percent_of_the_full_greedy_on_real_features(digits, 
     assert len(coreset.partitioned) == (10 if balance else 1)
     assert all(each.candidates < each.samples for each in coreset.partitioned)
     assert min(each.ratio for each in coreset.partitioned) > 0.99
-
-
-class LargestTensor(TorchDispatchMode):
-    """The number of elements of the largest tensor that any operation made."""
-
-    def __init__(self):
-        super().__init__()
-        self.numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for each in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(each, torch.Tensor):
-                self.numel = max(self.numel, each.numel())
-        return result
 
 
 @pytest.mark.usefixtures("few")
