@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from experiments.certificates import certified
 from experiments.data import data_for
-from experiments.feature_shards import ShardWriter
+from experiments.feature_store import FeatureStore
 from experiments.features_by_class import features_by_class, has_batch_statistics
-from experiments.features_file import load_features, save_features
+from experiments.features_file import load_features
 from experiments.proxy import Proxy, ProxyConfig, given_proxy, train_proxy
 from experiments.scores_file import GivenScores, load_scores, trace_scores
 from experiments.selection_inputs import compute_scores, gather
 from methods import SCORES, check_features, make_method
-from methods.base import FEATURES, Need
+from methods.base import Need
 from methods.budgets import budgets_for
 from methods.deepfool import perturbations
 from methods.features import AnyFeatures, Features, SharedFeatures, StoredFeatures, parts_of
@@ -43,16 +44,12 @@ from utils.data.load import Data
 from utils.device import compute_deterministically, finish_queued_work, forget_peak_memory, peak_memory
 from utils.errors import UserError
 from utils.files import content_digest
-from utils.lock import FileLock
-from utils.notes import note_once
 from utils.records.run_folder import RunFolder
 from utils.records.summary import Timing
 from utils.training.evaluation import TEST_BATCH, embed_and_classify, with_batches_that_fit
 from utils.training.machine import Machine
 from utils.training.training_trace import TrainingTrace
 
-_SHARD = 50_000  # images whose features are written at a time
-_AT_ONCE = 500_000_000  # samples × embedding × classes: a certificate of half a minute on two cores
 _REPEATS = 10  # independently seeded networks that GraNd averages over
 
 
@@ -136,6 +133,7 @@ class Selection:
             check_features(method, inputs)
         except UserError as error:
             raise UserError(f"{self.execution.features}: {error}") from error
+        world = self.machine.world
         with self._timed("selection"):
             coresets = select_nested(
                 method,
@@ -145,36 +143,23 @@ class Selection:
                 memory_budget=self.execution.memory_budget,
                 prune=self._prune,
                 partitions=Split.read(self.config.partitions or "1"),
-                world=self.machine.world,
+                world=world,
             )
         for coreset in coresets:
             for each in coreset.partitioned:
                 print(f"partitions: {each}", flush=True)
         pool = self.data.pool.numpy()
-        chosen = [self._certified(coreset).mapped(pool) for coreset in coresets]
-        self.peak_memory = max(self.machine.world.all_gather_object(peak_memory(self.machine.device)))
+        if self._is_certified:
+            coresets = [certified(each, self._looked_at, self.execution.certificate, world) for each in coresets]
+        chosen = [coreset.mapped(pool) for coreset in coresets]
+        self.peak_memory = max(world.all_gather_object(peak_memory(self.machine.device)))
         return dict(zip(self.sizes, chosen, strict=True))
 
-    def _certified(self, coreset: Coreset) -> Coreset:
-        """Return the coreset, its indices into the pool, with its certificate at the network as it is."""
+    @property
+    def _is_certified(self) -> bool:
+        """Whether the coresets are measured at the network that they come from."""
         has_network = self.config.proxy is not None or self.config.features is not None
-        if self.execution.certificate == "no" or not has_network or self.own_data is not None:
-            return coreset
-        features = self._looked_at
-        if len(parts_of(features)) < len(FEATURES):
-            note_once("no certificate was measured: it takes embeddings and logits")
-            return coreset
-        values = len(features) * features.embeddings.shape[1] * features.logits.shape[1]
-        if self.execution.certificate == "auto" and values > _AT_ONCE:
-            print(
-                "note: no certificate was measured, for it would take minutes; ask for --certificate yes",
-                file=sys.stderr,
-            )
-            return coreset
-        held = features.everywhere()
-        certificate = self.machine.world.on_rank_zero(coreset.certificate, held.embeddings, held.logits, held.labels)
-        print(f"certificate of {len(coreset)} images: {certificate}", flush=True)
-        return replace(coreset, certified=certificate)
+        return self.execution.certificate != "no" and has_network and self.own_data is None
 
     def scores(self) -> dict[str, np.ndarray]:
         """Return the scores that the selection looked at, float64 [m] by name, and of which images they are.
@@ -292,7 +277,7 @@ class Selection:
         given, by_class = self.execution.features is not None, self.config.scoring == "class_batches"
         features = self._features_by_class(self.proxy, self.data.pool) if by_class and not given else self._looked_at
         if self.execution.save_features and not given and not isinstance(features, StoredFeatures):
-            self._keep(features.everywhere())
+            self._store.keep(features.everywhere())
         return self._heated(features)
 
     @cached_property
@@ -303,45 +288,12 @@ class Selection:
         """
         if self.execution.features is not None:
             return self._loaded(Path(self.execution.features))
-        if not self._in_shards or self.config.scoring == "class_batches":
+        if self.config.scoring == "class_batches" or not isinstance(self.execution.save_features, str):
             return self._shared(self.proxy, self.data.pool)
-        return self._loaded(self._write_shards(self._evaluated_here))
+        return self._loaded(self._store.write_shards(self._evaluated_here))
 
     def _loaded(self, path: Path) -> AnyFeatures:
         return load_features(path, self.data, self.run.data, self.machine.device, self.machine.world)
-
-    @property
-    def _in_shards(self) -> bool:
-        """Whether features are kept in a folder of shards."""
-        return isinstance(self.execution.save_features, str)
-
-    def _keep(self, features: Features) -> None:
-        """Write features that are held."""
-        if self._in_shards:
-            self._write_shards(lambda part: features.subset(part.to(features.labels.device)))
-            return
-        path = self._features_path.with_name(f"{self._features_path.name}.npz")
-        self.machine.world.on_rank_zero(save_features, path, features, self.data, self.run.data)
-        print(f"features: {path}", flush=True)
-
-    def _write_shards(self, features: Callable[[Tensor], Features]) -> Path:
-        """Write the features of the pool part by part, which ranks share out; return the folder.
-
-        Args:
-            features: from int64 [m] into ``data.pool`` to the features of those images.
-        """
-        world, path, pool = self.machine.world, self._features_path, self.data.pool
-        with world.context_on_rank_zero(FileLock(path.with_name(f"{path.name}.lock"))):
-            writer = world.on_rank_zero(ShardWriter, path, self.run.data.train_images)
-            parts = torch.arange(len(pool)).split(_SHARD)
-            for number in range(len(parts))[world.rank :: world.size]:
-                writer.add(number, features(parts[number]), pool[parts[number]])
-            digests: dict[str, str] = {}
-            for of_rank in world.all_gather_object(writer.digests):
-                digests |= of_rank
-            world.on_rank_zero(writer.finish, digests)
-        print(f"features: {path}", flush=True)
-        return path
 
     def _shared(self, proxy: Proxy, indices: Tensor) -> AnyFeatures:
         """Return the features of images in evaluation mode, of which each rank computes and holds its shard."""
@@ -360,13 +312,14 @@ class Selection:
         with self._timed("features", len(indices)):
             return Features.of(*with_batches_that_fit(embed, self._batches(indices)))
 
-    @property
-    def _features_path(self) -> Path:
-        """Where the features are kept: a folder of shards, or with ``.npz`` a file."""
+    @cached_property
+    def _store(self) -> FeatureStore:
+        """Where the features of this selection are kept, if they are."""
         way = "_class_batches" if self.config.scoring == "class_batches" else ""
         name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{self.proxy.key[:8]}{way}"
-        folder = self.execution.save_features
-        return (Path(folder) if isinstance(folder, str) else Path(self.execution.save_path) / "features") / name
+        folder, in_shards = self.execution.save_features, isinstance(self.execution.save_features, str)
+        place = Path(folder) if isinstance(folder, str) else Path(self.execution.save_path) / "features"
+        return FeatureStore(place / name, in_shards, self.data, self.run.data, self.machine.world)
 
     def _heated(self, features: AnyFeatures) -> AnyFeatures:
         """Return the features at the temperature that is asked for, or that the first of them ask for themselves."""

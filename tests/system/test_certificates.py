@@ -49,7 +49,7 @@ def test_the_table_shows_certificates_where_there_are_some(commands: Commands):
 
 
 def test_a_certificate_that_would_take_minutes_is_left_out_unless_asked_for(commands: Commands, monkeypatch):
-    monkeypatch.setattr("experiments.selection._AT_ONCE", 1000)
+    monkeypatch.setattr("experiments.certificates._AT_ONCE", 1000)
     answer = commands.main(f"{CERTIFIED} --selection LCMat --fraction 0.05")
     assert "note: no certificate was measured" in answer.err
     [run] = commands.runs()

@@ -318,7 +318,7 @@ def test_features_are_saved_and_selected_by(commands):
 
 @pytest.mark.parametrize("scoring", ["temperature", "class_batches"])
 def test_features_in_shards_are_selected_by_as_those_in_memory(commands, monkeypatch, scoring):
-    monkeypatch.setattr("experiments.selection._SHARD", 500)
+    monkeypatch.setattr("experiments.feature_store._SHARD", 500)
     flags = f"{FAST} --epochs 1 --fraction 0.05 --scoring {scoring}"
     assert commands.main(flags).status == 0
     folder = commands.folder / "features"

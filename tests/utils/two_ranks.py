@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from tiny_data import make_data
 
-import experiments.selection
+import experiments.feature_store
 import nets
 from experiments.selection import Selection
 from methods import make_method
@@ -44,7 +44,7 @@ from utils.training.trainer import Training
 from utils.training.training_trace import TrainingTrace
 
 CPU = torch.device("cpu")
-experiments.selection._SHARD = 25  # images
+experiments.feature_store._SHARD = 25  # images
 CONFIG = TrainingConfig(epochs=3, batch=16, optimizer=OptimizerConfig(lr=0.05))
 PROXY = TrainingConfig(epochs=2, batch=16, optimizer=OptimizerConfig(lr=0.01), scheduler=None, augment=False)
 
