@@ -120,7 +120,7 @@ def _features(config: RunConfig, machine: Machine, known: dict[str, Features]) -
     selection = config.selection
     key = str((selection.model, selection.proxy, selection.proxy_file, selection.scoring, selection.temperature))
     if key not in known:
-        known[key] = Selection(config, [config.size], machine).pool_features().read()
+        known[key] = Selection(config, [config.size], machine).features.pool().read()
     return known[key]
 
 

@@ -66,7 +66,7 @@ def test_a_complete_run_whose_network_was_not_kept_says_so(commands: Commands) -
 
 def test_a_proxy_from_a_file_selects_as_its_features_do(commands: Commands, kept: Path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("experiments.selection.train_proxy", None)  # whatever trains a proxy fails the test
+        patch.setattr("experiments.proxies.train_proxy", None)  # whatever trains a proxy fails the test
         answer = commands.main(f"{FLAGS} --proxy {kept} --save_features --select_only")
     assert answer.status == 0, answer.err
     [features] = (commands.folder / "result" / "features").glob("*.npz")

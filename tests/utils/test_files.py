@@ -18,7 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from utils.errors import UserError
-from utils.files import read_json, read_npz, remove_leftovers, set_aside, write_atomic, write_json, write_npz
+from utils.files import (
+    content_digest,
+    read_json,
+    read_npz,
+    remove_leftovers,
+    set_aside,
+    write_atomic,
+    write_json,
+    write_npz,
+)
 
 ARRAYS: dict[str, np.ndarray] = {
     "indices": np.arange(40, dtype=np.int64) ** 2,
@@ -219,3 +228,9 @@ def test_npz_with_a_member_that_is_no_array(tmp_path: Path) -> None:
         archive.writestr("indices.npy", b"text")
     with pytest.raises(UserError, match="not a sound npz"):
         read_npz(tmp_path / "file.npz")
+
+
+@pytest.mark.parametrize("name", ["missing", "a\0b", ""])
+def test_a_file_that_cannot_be_read_has_no_digest(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        content_digest(tmp_path / name)
