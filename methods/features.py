@@ -100,7 +100,7 @@ class StoredFeatures:
         embeddings: Rows [n, d].
         logits: Rows [n, C].
         labels: int64 [m] in [0, C), of the samples, on the device that computes.
-        rows: int64 [m], where the samples are in the matrices; None: all n in order.
+        rows: int64 [m], in main memory, where the samples are in the matrices; None: all n in order.
         temperature: divides the logits.
         coordinates: as in ``Features``.
     """
@@ -126,8 +126,8 @@ class StoredFeatures:
 
     def subset(self, indices: Tensor) -> StoredFeatures:
         """Return the features of the samples at ``indices`` (int64 [m]), of which nothing is read yet."""
-        rows = indices if self.rows is None else self.rows[indices]
-        return replace(self, labels=self.labels[indices], rows=rows)
+        here = indices.cpu()
+        return replace(self, labels=self.labels[indices], rows=here if self.rows is None else self.rows[here])
 
     def read(self) -> Features:
         """Return the features of these samples in memory, on their device."""

@@ -43,6 +43,40 @@ def test_select_and_retrain(gpu, monkeypatch, tmp_path: Path, capsys, analyses):
     assert summary["peak_memory_bytes"] >= selection["peak_memory_bytes"] > 0
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--model", "ResNet8", "--scoring", "class_batches", "--selection", "LCMat"),
+        ("--save_features", "FOLDER", "--selection", "Craig"),
+        ("--save_features", "true", "--selection", "LCMatGC"),
+        ("--scoring", "temperature", "--temperature", "3", "--partitions", "2", "--selection", "LCMat"),
+        ("--val", "--selection", "Glister"),
+        ("--prune", "hardest:0.2", "--score", "EL2N", "--save_scores", "--selection", "Herding"),
+        ("--label_noise", "0.2", "--selection", "Forgetting", "--balance", "no"),
+        ("--selection", "GraNd", "-se", "0"),
+    ],
+    ids=lambda flags: flags[-1],
+)
+def test_ways_to_look_through_a_proxy(gpu, monkeypatch, tmp_path: Path, capsys, flags):
+    flags = tuple(str(tmp_path / "features") if flag == "FOLDER" else flag for flag in flags)
+    flags = (*DIGITS, "--save_path", str(tmp_path), "--fraction", "0.02", "-se", "1", "-sb", "256", *flags)
+    call(monkeypatch, "main", *flags)
+    assert "| Digits" in capsys.readouterr().out
+
+
+def test_files_of_a_run_are_read_on_a_gpu(gpu, monkeypatch, tmp_path: Path, capsys):
+    flags = (*DIGITS, "--save_path", str(tmp_path), "--fraction", "0.02")
+    kept = ("--save_features", "true", "--save_network", "--save_scores")
+    call(monkeypatch, "main", *flags, "--selection", "LCMat", "-se", "1", *kept)
+    (features,), (scores,), (network,) = (
+        list(tmp_path.glob(pattern)) for pattern in ("features/*.npz", "*/scores.npz", "*/network.pt")
+    )
+    for given in (("--features", features), ("--proxy", network)):
+        call(monkeypatch, "main", *flags, "--selection", "LCMat", *map(str, given))
+    call(monkeypatch, "main", *flags, "--selection", "CCS", "--scores", str(scores), "--score", "EL2N")
+    assert len(list(tmp_path.glob("*/coreset.npz"))) == 4
+
+
 def test_deterministic_runs_are_runs_of_their_own(gpu, monkeypatch, tmp_path: Path, capsys):
     flags = (*DIGITS, "--save_path", str(tmp_path), "--fraction", "0.02", "--selection", "LCMat", "-se", "1")
     call(monkeypatch, "main", *flags)
