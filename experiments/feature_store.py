@@ -39,7 +39,7 @@ class FeatureStore:
     def keep(self, features: Features) -> None:
         """Write features that are held."""
         if self.in_shards:
-            self.write_shards(lambda part: features.subset(part.to(features.labels.device)))
+            self.write_shards(features.subset)
             return
         path = self.path.with_name(f"{self.path.name}.npz")
         self.world.on_rank_zero(save_features, path, features, self.data, self.config)

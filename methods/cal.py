@@ -37,6 +37,6 @@ class Cal(EmbeddingMethod):
             away = symmetric_divergence(p[band][:, None], p[near], log_p[band][:, None], log_p[near])  # [r, 10]
             return away.sum(dim=1) / max(near.shape[1], 1)  # a sample alone has no neighbours, and scores 0
 
-        distance = outer_distance(self.embeddings_of(inputs).double().to(p.device))
+        distance = outer_distance(self.embeddings_of(inputs).double())
         bands = bands_within(distance, settings.memory_budget, p, log_p)
         return highest(torch.cat([contrast(band) for band in bands]), budget)

@@ -61,7 +61,7 @@ class D2(EmbeddingMethod):
     def pick(self, inputs: SelectionInputs, budget: int, settings: PickSettings) -> Coreset:
         """Pick the sample of the most difficulty left, again and again."""
         u = directions(self.embeddings_of(inputs))
-        s = scaled(self.difficulty_of(inputs)).to(u.device)
+        s = scaled(self.difficulty_of(inputs))
         starts, ends, squares = graph(u, self.neighbours, settings.memory_budget)
         x = s.index_add(0, starts, (-self.gamma_f * squares).exp() * s[ends])  # [n]
         largest = float(x.max())

@@ -54,7 +54,7 @@ def class_means(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         z: float64 [n, d].
         labels: int64 [n].
     """
-    classes, own = labels.to(z.device).unique(return_inverse=True)
+    classes, own = labels.unique(return_inverse=True)
     return group_means(z, own, z.new_zeros(len(classes), z.shape[1])), own
 
 
