@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     kinds: dict[str, Callable[[], object]] = {
         f"LCMat, {chosen.samples:,} samples": partial(_selection, chosen.samples),
-        "200 steps of MLP, batch 32 of 8×8": partial(_training, "MLP", 1, 8, 32, 200),
-        "20 steps of LeNet, batch 128 of 32×32": partial(_training, "LeNet", 3, 32, 128, 20),
-        "5 steps of ResNet8, batch 64 of 32×32": partial(_training, "ResNet8", 3, 32, 64, 5),
+        "200 steps of MLP, batch 32 of 8×8": partial(training_steps, "MLP", 1, 8, 32, 200),
+        "20 steps of LeNet, batch 128 of 32×32": partial(training_steps, "LeNet", 3, 32, 128, 20),
+        "5 steps of ResNet8, batch 64 of 32×32": partial(training_steps, "ResNet8", 3, 32, 64, 5),
     }
     places = {name: Elsewhere(**environment) for name, environment in _SETTINGS.items()}
     for kind, work in kinds.items():
@@ -68,7 +68,8 @@ def _features(samples: int) -> Features:
     return one_class(samples)
 
 
-def _training(model: str, channels: int, size: int, batch: int, steps: int) -> None:
+def training_steps(model: str, channels: int, size: int, batch: int, steps: int) -> None:
+    """Train a fresh network by the steps that everybody writes, on one batch of random images."""
     network = nets.build(model, channels, 10, size)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
     images, labels = torch.randn(batch, channels, size, size), torch.randint(10, (batch,))
