@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from condensation.curvature import Curvature
 from condensation.real_batches import passes
 from nets import Network
 from utils.device import moved
 
-_IMAGES_AT_ONCE = 256  # real images that are too few to keep a GPU busy
+IMAGES_AT_ONCE = 4096  # real ones; a ConvNet takes 3 MB for one of 3×32×32, a ResNet18 9 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +39,19 @@ class ClassGradients:
 
 
 def real_class_gradients(
-    network: Network, batches: Sequence[Tensor], classes: Sequence[int], curvature: Curvature | None
+    network: Network,
+    batches: Sequence[Tensor],
+    classes: Sequence[int],
+    curvature: Curvature | None,
+    at_once: int = IMAGES_AT_ONCE,
 ) -> ClassGradients:
-    """Return the gradients of batches [b, channels, H, W] of one class each, detached; small batches go together."""
+    """Return the gradients of batches [b, channels, H, W] of one class each, detached.
+
+    On a GPU ``at_once`` images go through the network together.
+    """
     parts = [
         _class_gradients(network, torch.cat(list(batches[group])), classes[group], curvature, differentiable=False)
-        for group in passes(batches, _IMAGES_AT_ONCE)
+        for group in passes(batches, at_once)
     ]
     gradients = tuple(torch.cat(of_layer) for of_layer in zip(*(part.gradients for part in parts), strict=True))
     curvatures = [part.curvature for part in parts if part.curvature is not None]
@@ -129,9 +138,44 @@ def _linear(x: Tensor, delta: Tensor, k: int) -> Tensor:
 
 def _convolution(layer: nn.Conv2d, x: Tensor, delta: Tensor, k: int) -> Tensor:
     """Return the gradients [k, out, rest] from x [k·m, in, h, w] and delta [k·m, out, h', w']."""
-    padding = cast("tuple[int, int]", layer.padding)
-    patches = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)  # [k·m, in·p, h'·w']
-    groups = layer.groups
-    patches = patches.view(k, -1, groups, patches.shape[1] // groups, patches.shape[2])  # [k, m, g, rest, h'·w']
-    delta = delta.reshape(k, -1, groups, delta.shape[1] // groups, patches.shape[4])  # [k, m, g, out/g, h'·w']
-    return torch.einsum("kmgol,kmgrl->kgor", delta, patches).flatten(1, 2)  # [k, out, rest]
+    gradients: Tensor = _WeightGradients.apply(layer, k, _side_by_side(x, k), _side_by_side(delta, k))
+    return gradients.view(k, layer.out_channels, -1)  # [k, out, rest]
+
+
+def _side_by_side(x: Tensor, k: int) -> Tensor:
+    """Put k classes beside each other as channels: [k·m, c, h, w] -> [m, k·c, h, w]."""
+    return x.unflatten(0, (k, -1)).transpose(0, 1).flatten(1, 2)
+
+
+class _WeightGradients(Function):
+    """The weight gradients [k·out, in/g, …] of a convolution with g groups, as those of one with k·g groups.
+
+    They are linear in input and output gradient alike, so the derivative by either is a convolution by what comes back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, layer: nn.Conv2d, k: int, x: Tensor, delta: Tensor) -> Tensor:
+        ctx.layer, ctx.k = layer, k
+        ctx.save_for_backward(x, delta)
+        shape = x.new_empty(k * layer.out_channels, *layer.weight.shape[1:])
+        return _convolution_backward(layer, k, delta, x, shape, (False, True, False))[1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weights: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        layer, k = ctx.layer, ctx.k
+        x, delta = ctx.saved_tensors
+        of_x = _convolution_backward(layer, k, delta, x, weights, (True, False, False))[0]
+        of_delta = F.conv2d(x, weights, None, layer.stride, layer.padding, layer.dilation, k * layer.groups)
+        return None, None, of_x, of_delta
+
+
+def _convolution_backward(
+    layer: nn.Conv2d, k: int, delta: Tensor, x: Tensor, weights: Tensor, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return those that are wanted of the gradients of input, weight and bias."""
+    steps = (layer.stride, layer.padding, layer.dilation)
+    gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+        delta, x, weights, None, *steps, False, (0, 0), k * layer.groups, wanted
+    )
+    return gradients

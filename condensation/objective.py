@@ -72,15 +72,15 @@ class Objective:
     rho: float = 0.0
     scale: str = "none"
 
-    def __call__(self, real: ClassGradients, synthetic: ClassGradients) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the objective, and its two terms without the weight ρ/2; [k] each."""
+    def __call__(self, real: ClassGradients, synthetic: ClassGradients) -> tuple[Tensor, Tensor]:
+        """Return the two terms, the second without the weight ρ/2; [k] each."""
         matching = self.distance(real.gradients, synthetic.gradients)
         if real.curvature is None or synthetic.curvature is None:
-            return matching, matching, torch.zeros_like(matching)
+            return matching, torch.zeros_like(matching)
         gap = torch.linalg.vector_norm(real.curvature - synthetic.curvature, dim=(1, 2))
         if self.scale != "none":
             gap = gap / (torch.linalg.vector_norm(real.curvature, dim=(1, 2)) + _TINY)
-        return matching + self.rho / 2 * gap, matching, gap
+        return matching, gap
 
 
 def balanced(matching: Tensor, curvature: Tensor, rho: float) -> Tensor:
