@@ -66,7 +66,7 @@ class Siamese:
         """Change images, floating [n, C, H, W] of mean 0, as ``draw`` says: one row an image, or one for all."""
         if draw.family is None:
             return images
-        return FAMILIES[draw.family](images, moved(draw.numbers.to(images.dtype), images.device), self.strength)
+        return FAMILIES[draw.family](images, draw.numbers.to(images.dtype), self.strength)
 
     def apply_each(self, batches: Sequence[Tensor], draws: Sequence[Draw]) -> list[Tensor]:
         """Change each batch, [n, C, H, W], by its own draw for all of its images; those of a family together."""
@@ -83,7 +83,8 @@ class Siamese:
 
 def _color(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
     """Change brightness by U(−.5, .5), saturation × U(0, 2) about the channels' mean, contrast × U(.5, 1.5)."""
-    brightness, saturation, contrast = ((2 * numbers - 1) * strength)[:, :, None, None, None].unbind(1)  # [k, 1, 1, 1]
+    factors = moved((2 * numbers - 1) * strength, x.device)  # [k, 3]
+    brightness, saturation, contrast = factors[:, :, None, None, None].unbind(1)  # [k, 1, 1, 1]
     x = x + brightness / 2
     x = x + saturation * (x - x.mean(dim=1, keepdim=True))
     return x + contrast / 2 * (x - x.mean(dim=(1, 2, 3), keepdim=True))
@@ -94,8 +95,8 @@ def _crop(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
     n, channels, height, width = x.shape
     down, right = (_rounded(side * strength / 8) for side in (height, width))
     padded = F.pad(x, (right, right, down, down))
-    rows = torch.arange(height, device=x.device) + _integer(numbers[:, :1], 2 * down + 1)  # [k, H]
-    columns = torch.arange(width, device=x.device) + _integer(numbers[:, 1:2], 2 * right + 1)  # [k, W]
+    rows = moved(torch.arange(height) + _integer(numbers[:, :1], 2 * down + 1), x.device)  # [k, H]
+    columns = moved(torch.arange(width) + _integer(numbers[:, 1:2], 2 * right + 1), x.device)  # [k, W]
     pixels = rows[:, :, None] * (width + 2 * right) + columns[:, None, :]  # [k, H, W]
     pixels = pixels.flatten(1)[:, None].expand(n, channels, -1)  # [n, C, H·W]
     return padded.flatten(2).gather(2, pixels).view(n, channels, height, width)
@@ -104,7 +105,8 @@ def _crop(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
 def _cutout(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
     """Zero a rectangle of half of each side, its centre anywhere, cut off where it leaves the image."""
     rows, columns = (
-        _within(side, _rounded(side * strength / 2), numbers[:, place]) for place, side in enumerate(x.shape[2:])
+        moved(_within(side, _rounded(side * strength / 2), numbers[:, place]), x.device)
+        for place, side in enumerate(x.shape[2:])
     )
     return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)  # mask [k, 1, H, W]
 
@@ -112,13 +114,14 @@ def _cutout(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
 def _within(side: int, length: int, numbers: Tensor) -> Tensor:
     """Return which of ``side`` positions lie within ``length`` about a random centre; bool [k, side]."""
     start = _integer(numbers[:, None], side + 1 - length % 2) - length // 2  # [k, 1]
-    positions = torch.arange(side, device=numbers.device)
+    positions = torch.arange(side)
     return (positions >= start) & (positions < start + length)
 
 
 def _flip(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
     """Flip left to right, every second time."""
-    return torch.where(numbers[:, :1, None, None] < strength / 2, x.flip(3), x)
+    flipped = moved(numbers[:, :1, None, None] < strength / 2, x.device)
+    return torch.where(flipped, x.flip(3), x)
 
 
 def _scale(x: Tensor, numbers: Tensor, strength: float) -> Tensor:
@@ -141,7 +144,7 @@ def _affine(x: Tensor, matrices: Tensor) -> Tensor:
     Coordinates run from −1 to 1 over the whole image, from edge to edge and not from the centre of the first
     pixel to that of the last: ``align_corners=False``.
     """
-    theta = F.pad(matrices, (0, 1))  # [k, 2, 3], no translation
+    theta = moved(F.pad(matrices, (0, 1)), x.device)  # [k, 2, 3], no translation
     grid = F.affine_grid(theta, [len(theta), *x.shape[1:]], align_corners=False)  # [k, H, W, 2]
     return F.grid_sample(x, grid.expand(len(x), -1, -1, -1), align_corners=False)
 
@@ -156,7 +159,8 @@ def _rounded(value: float) -> int:
     return math.floor(value + 0.5)
 
 
-Family = Callable[[Tensor, Tensor, float], Tensor]  # images [n, C, H, W], numbers [n or 1, NUMBERS], strength
+# images [n, C, H, W], numbers [n or 1, NUMBERS], strength; what is worked out of numbers alone is so on the CPU
+Family = Callable[[Tensor, Tensor, float], Tensor]
 
 FAMILIES: dict[str, Family] = {
     "color": _color,
