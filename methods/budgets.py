@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from methods.prune import Prune
@@ -39,11 +40,7 @@ def budgets_for(
     if not balance and (size.unit == "ipc" or size.at_least_one):
         asked = "ipc" if size.unit == "ipc" else "at_least_one"
         raise UserError(f"{asked} is about each class, and unbalanced selection is over all at once; leave one out")
-    if balance:
-        classes, counts = labels.unique(return_counts=True)
-        sizes = dict(zip(classes.tolist(), counts.tolist(), strict=True))
-    else:
-        sizes = {ALL: n}
+    sizes = dict(torch.stack(labels.unique(return_counts=True), dim=1).tolist()) if balance else {ALL: n}
 
     def name(label: int) -> str:
         return f"class {class_names[label]!r}" if class_names else f"class {label}"

@@ -16,6 +16,7 @@ from methods.partitions import at_once
 from methods.prune import Prune
 from methods.split import UNSPLIT, Split
 from utils.data.coreset import Coreset
+from utils.device import moved
 from utils.distributed import SINGLE_PROCESS, World
 from utils.errors import UserError
 from utils.notes import note_once
@@ -106,7 +107,8 @@ def select_nested(
     elif ALL in members:
         sizes = [budgets[ALL] for budgets in wanted]
         inputs = _with_owners(inputs, members, {ALL: 0})
-        picks_of[ALL] = world.on_rank_zero(method.pick_sizes, inputs.subset(members[ALL]), sizes, settings)
+        left = inputs if prune is None else inputs.subset(members[ALL])
+        picks_of[ALL] = world.on_rank_zero(method.pick_sizes, left, sizes, settings)
     else:
         shares = [[labels[place] for place in each] for each in world.all_shards_by_size(map(len, members.values()))]
         inputs = _with_owners(inputs, members, {label: rank for rank, own in enumerate(shares) for label in own})
@@ -146,8 +148,9 @@ def _members(inputs: SelectionInputs, budgets: Budgets, prune: Prune | None) -> 
     if ALL in budgets:
         members = {ALL: torch.arange(len(inputs), device=inputs.labels.device)}
     else:
-        counts = inputs.labels.unique(return_counts=True)[1].tolist()
-        members = dict(zip(budgets, inputs.labels.argsort(stable=True).split(counts), strict=True))
+        ordered, order = inputs.labels.sort(stable=True)
+        starts = torch.searchsorted(ordered, moved(torch.tensor(list(budgets)), ordered.device)).tolist()
+        members = dict(zip(budgets, order.tensor_split(starts[1:]), strict=True))
     if prune is None:
         return members
     if inputs.difficulty is None:

@@ -99,10 +99,11 @@ class Gradients:
 def hessian_coordinates(embeddings: Tensor, logits: Tensor, num_dims: int) -> Tensor:
     """Return the Hessian diagonals h_i at the ``num_dims`` coordinates of largest variance, float64 [n, K].
 
-    Shapes and errors as in ``largest_coordinates``.
+    Shapes as in ``largest_coordinates``; all are NaN where the variances overflow, so that nothing waits to refuse it.
     """
     factors = _hessian_factors(embeddings, logits)
-    return _at(*factors, _of_largest_variance(*factors, num_dims))
+    coordinates, largest = _of_largest_variance(*factors, num_dims)
+    return _at(*factors, coordinates).masked_fill_(~largest.isfinite(), torch.nan)
 
 
 def hessian_at(embeddings: Tensor, logits: Tensor, coordinates: Tensor) -> Tensor:
@@ -123,7 +124,9 @@ def largest_coordinates(embeddings: Tensor, logits: Tensor, num_dims: int) -> Te
     Raises:
         UserError: the embeddings are so large that the variances overflow.
     """
-    return _of_largest_variance(*_hessian_factors(embeddings, logits), num_dims)
+    coordinates, largest = _of_largest_variance(*_hessian_factors(embeddings, logits), num_dims)
+    read_finite(largest)
+    return coordinates
 
 
 def _hessian_factors(embeddings: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,9 +140,11 @@ def _at(s: Tensor, v: Tensor, coordinates: Tensor) -> Tensor:
     return s[:, rows] * v[:, columns].square()  # [n, K]
 
 
-def _of_largest_variance(s: Tensor, v: Tensor, num_dims: int) -> Tensor:
+def _of_largest_variance(s: Tensor, v: Tensor, num_dims: int) -> tuple[Tensor, Tensor]:
+    """Return the coordinates, int64 [K], and the largest variance, NaN where one overflows."""
     count = min(num_dims, s.shape[1] * v.shape[1])
-    return _largest(_largest_variances(s, v, count).flatten(), count)  # [K]
+    variances = _largest_variances(s, v, count).flatten()
+    return _largest(variances, count), variances.amax()
 
 
 def product_variance(s: Tensor, w: Tensor) -> Tensor:
@@ -181,6 +186,7 @@ def read_finite(*values: Tensor) -> list[float]:
 def _largest_variances(s: Tensor, v: Tensor, count: int) -> Tensor:
     """Return the variances of s_c·v_k², [C, d + 1], with −∞ for classes that hold none of the ``count`` largest.
 
+    Where one overflows, those of its group of classes are NaN.
     Of many classes only a few have probabilities that vary: the others are left out by a bound on their variances.
     On a CPU columns are taken a few at a time so that they stay in its cache.
     """
@@ -193,7 +199,7 @@ def _largest_variances(s: Tensor, v: Tensor, count: int) -> Tensor:
         width = _COLUMNS_AT_ONCE if v.device.type == "cpu" else v.shape[1]
         parts = [product_variance(group, some.square()) for some in v.split(width, dim=1)]
         part = torch.cat(parts, dim=1)  # [c, d + 1]
-        refuse_overflow(part)
+        part.masked_fill_(~part.isfinite().all(), torch.nan)
         variance[classes] = part
         known = torch.cat([largest, part.flatten()])
         largest = known.topk(min(count, len(known))).values
@@ -220,6 +226,7 @@ def _largest(values: Tensor, count: int) -> Tensor:
     """Return the positions of the ``count`` largest of ``values`` [m], int64 [count]; of equals, the lowest first."""
     least = values.topk(count).values.amin()
     margin = _EQUAL * least.abs()
-    above, equal = values > least + margin, (values - least).abs() <= margin
-    positions = (above | equal).nonzero()[:, 0]
-    return positions[equal[positions].to(torch.int8).argsort(stable=True)[:count]]  # those above before those equal
+    equal = (values - least).abs() <= margin
+    rank = (values > least + margin).int().mul_(2).masked_fill_(equal, 1)  # 2 of those above
+    position = torch.arange(len(values), dtype=torch.int32, device=values.device)
+    return rank.mul_(len(values)).sub_(position).topk(count).indices

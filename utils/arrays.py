@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,15 @@ def as_features(embeddings: Any, logits: Any, labels: Any) -> tuple[Tensor, Tens
     """
     given = {name: _matrix(name, values) for name, values in _given(embeddings, logits).items()}
     first = next(iter(given.values()))
-    z, f = (given.get(name, first.new_zeros(len(first), 0)).to(first.device) for name in ("embeddings", "logits"))
-    y = as_labels(labels).to(first.device)
-    _check_together(given, y)
-    if logits is not None:
-        _refuse_probabilities([f])
+    given = {name: each.to(first.device) for name, each in given.items()}
+    y = _integers(labels).to(first.device)
+    *ends, own = _ends([*given.values(), y])
+    for (name, matrix), its in zip(given.items(), ends, strict=True):
+        _check_finite(name, matrix, its)
+    _check_together(given, _from_zero(y, own), own[1])
+    if "logits" in given and ends[-1][0] >= 0:
+        _refuse_probabilities([given["logits"]])
+    z, f = (given.get(name, first.new_zeros(len(first), 0)) for name in ("embeddings", "logits"))
     return z, f, y
 
 
@@ -45,7 +50,7 @@ def as_stored_features(
         for name, values in _given(embeddings, logits).items()
     }
     y = as_labels(labels)
-    _check_together(given, y)
+    _check_together(given, y, _ends([y])[0][1])
     world.on_rank_zero(_check_rows, given)
     missing = Rows([np.empty((len(y), 0), np.float32)])
     return given.get("embeddings", missing), given.get("logits", missing), y
@@ -64,7 +69,7 @@ def _check_rows(given: Mapping[str, Rows]) -> None:
     for name, rows in given.items():
         start = 0
         for block in rows.blocks():
-            _check_finite(name, block, start)
+            _check_finite(name, block, _ends([block])[0], start)
             start += len(block)
     if "logits" in given:
         _refuse_probabilities(given["logits"].blocks())
@@ -75,15 +80,18 @@ def are_stored(*values: Any) -> bool:
     return any(isinstance(each, (Rows, np.memmap)) for each in values)
 
 
-def _check_together(given: Mapping[str, Tensor] | Mapping[str, Rows], y: Tensor) -> None:
-    """Raise UserError unless embeddings, logits and labels are of the same samples, and say something of them."""
+def _check_together(given: Mapping[str, Tensor] | Mapping[str, Rows], y: Tensor, highest: float) -> None:
+    """Raise UserError unless embeddings, logits and labels are of the same samples, and say something of them.
+
+    The ``highest`` label is known.
+    """
     if any(len(each) != len(y) for each in given.values()):
         lengths = ", ".join(str(len(each)) for each in given.values())
         raise UserError(f"{', '.join(given)} and labels differ in length: {lengths} and {len(y)} samples")
     for name, each in given.items():
         if not each.shape[1]:
             raise UserError(f"{name} have no columns; leave them out where a method does without them")
-    if "logits" in given and len(y) and int(y.max()) >= given["logits"].shape[1]:
+    if "logits" in given and highest >= given["logits"].shape[1]:
         raise UserError(f"label {int(y.max())} has no logit: there are {given['logits'].shape[1]} classes, from 0")
 
 
@@ -93,11 +101,21 @@ def as_labels(labels: Any) -> Tensor:
     Raises:
         UserError: not one row of non-negative integers.
     """
+    y = _integers(labels)
+    return _from_zero(y, _ends([y])[0])
+
+
+def _integers(labels: Any) -> Tensor:
+    """Return one row of integers as int64 [n]. Raises UserError for anything else."""
     y = _tensor("labels", labels)
     if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise UserError(f"labels are one row of integers, not {y.dtype} {list(y.shape)}")
-    y = y.long()
-    if len(y) and int(y.min()) < 0:
+    return y.long()
+
+
+def _from_zero(y: Tensor, ends: Sequence[float]) -> Tensor:
+    """Return labels between these ``ends``. Raises UserError where one is negative."""
+    if ends[0] < 0:
         raise UserError(f"labels start at 0; found {int(y.min())}")
     return y
 
@@ -135,14 +153,21 @@ def _matrix(name: str, values: Any) -> Tensor:
     matrix = _tensor(name, values)
     if matrix.ndim != 2 or not matrix.is_floating_point():
         raise UserError(f"{name} are a matrix of floating-point numbers, not {matrix.dtype} {list(matrix.shape)}")
-    matrix = matrix.detach().to(torch.float64 if matrix.dtype == torch.float64 else torch.float32)
-    _check_finite(name, matrix)
-    return matrix
+    return matrix.detach().to(torch.float64 if matrix.dtype == torch.float64 else torch.float32)
 
 
-def _check_finite(name: str, matrix: Tensor, start: int = 0) -> None:
-    """Raise UserError where a value is not finite; the first row is that of sample ``start``."""
-    if matrix.numel() and not all(bool(end.isfinite()) for end in matrix.aminmax()):
+def _ends(tensors: Sequence[Tensor]) -> list[list[float]]:
+    """Return the lowest and the highest value of each of ``tensors`` on one device, waiting for it once.
+
+    They are NaN where any value is, and 0 where there are none.
+    """
+    ends = [torch.stack(each.aminmax() if each.numel() else [each.new_zeros(())] * 2) for each in tensors]
+    return torch.stack([each.double() for each in ends]).tolist()  # type: ignore[no-any-return]
+
+
+def _check_finite(name: str, matrix: Tensor, ends: Sequence[float], start: int = 0) -> None:
+    """Raise UserError where an end of the values is not finite; the first row is that of sample ``start``."""
+    if not all(map(math.isfinite, ends)):
         low, high = matrix.aminmax(dim=1)
         bad = (~(low.isfinite() & high.isfinite())).nonzero()
         raise UserError(f"{name} hold NaN or infinite values, the first in sample {start + int(bad[0])}")

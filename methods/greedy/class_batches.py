@@ -14,7 +14,7 @@ from torch import Tensor
 
 from methods.greedy.clusters import beginnings, cluster_sizes
 from methods.greedy.distances import Distance
-from methods.greedy.optimizers import exact_greedy
+from methods.greedy.optimizers import exact_greedy, read_picks
 from methods.greedy.pairwise_matrix import MINIMA_AT_ONCE, PairwiseMatrix, allowance, held_bytes
 from methods.greedy.set_functions import FacilityLocation
 from utils.data.coreset import Coreset
@@ -122,8 +122,7 @@ def _pick_batch(classes: Sequence[_Class], budgets: Sequence[Sequence[int]], wei
         if clusters is not None:
             clusters.add(row < nearest)
         nearest = torch.minimum(nearest, row)
-    picks = torch.stack([pick for pick, _ in history], dim=1).cpu().numpy()  # [B, k]
-    added = torch.stack([gain for _, gain in history], dim=1).cpu().numpy()  # [B, k]
+    picks, added = read_picks(*(torch.stack(each, dim=1) for each in zip(*history, strict=True)))  # [B, k] each
     counts = None if clusters is None else clusters.counts()
     found = []
     for b, sizes in enumerate(budgets):

@@ -31,6 +31,9 @@ def settle(squared: Tensor, close: Tensor, rows: Tensor, columns: Tensor, left: 
         left: r of every sample, float64 [n, C].
         right: v of every sample, float64 [n, D].
     """
+    if squared.device.type != "cpu" and not bool((close & (rows[:, None] != columns)).any()):
+        squared.masked_fill_(close, 0.0)  # samples and themselves alone, as usual: known for one wait
+        return
     counts = close.sum(dim=1, dtype=torch.int32)  # [r]
     while int(counts.max()) >= _MANY:
         centre = int(counts.argmax())

@@ -8,7 +8,7 @@ Curvatures, whose differences do not cancel, are compared in the dtype of the em
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -30,14 +30,17 @@ class Distance(ABC):
         n: number of samples.
         dtype: of the values returned.
         device: where they are computed.
-        rounding: a bound on the rounding error of the sum of a row.
+        rounding: a bound on the rounding error of the sum of a row, float64 [].
+        checked: single values that are finite unless something overflows, which ``read`` looks at.
         offset: similarities are this less the distance; None: the largest distance.
     """
 
     offset: float | None = None
 
-    def __init__(self, n: int, dtype: torch.dtype, device: torch.device, rounding: float) -> None:
-        self.n, self.dtype, self.device, self.rounding = n, dtype, device, rounding
+    def __init__(
+        self, n: int, dtype: torch.dtype, device: torch.device, rounding: Tensor, checked: Sequence[Tensor] = ()
+    ) -> None:
+        self.n, self.dtype, self.device, self.rounding, self.checked = n, dtype, device, rounding, list(checked)
 
     @property
     def nbytes(self) -> int:
@@ -52,9 +55,22 @@ class Distance(ABC):
         """
 
     def exact(self, rows: Tensor | slice, columns: Tensor | slice) -> Tensor:
-        """Return the block at the given indices in memory of its own, float64 [r, c]."""
+        """Return the block at the given indices in memory of its own, float64 [r, c].
+
+        Raises:
+            UserError: distances that overflow.
+        """
+        self.read()
         everything = torch.arange(self.n, device=self.device)
         return self.block(rows, columns, Scratch(len(everything[rows]) * len(everything[columns]), self.device))
+
+    def read(self, *values: Tensor) -> list[float]:
+        """Return ``rounding`` and single ``values``, waiting for the device once.
+
+        Raises:
+            UserError: distances that overflow, or a value that is not finite.
+        """
+        return read_finite(self.rounding, *values, *self.checked)[: 1 + len(values)]
 
     def diagonal(self) -> Tensor:
         """Return the distance of every sample to itself, float64 [n]."""
@@ -86,8 +102,8 @@ class OuterDistance(Distance):
         self.left, self.right = left, right
         squares = [torch.linalg.vector_norm(factor, dim=1).square() for factor in (left, right)]  # [n] each
         self.squared_norms = squares[0] * squares[1]  # [n]
-        _, norms = read_finite(16 * self.squared_norms.sum(), self.squared_norms.sqrt().sum())
-        super().__init__(len(left), dtype, left.device, _ROUNDING * norms)
+        rounding = _ROUNDING * self.squared_norms.sqrt().sum()
+        super().__init__(len(left), dtype, left.device, rounding, [16 * self.squared_norms.sum()])
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:
         """Return the block from products of factors, small distances from explicit differences."""
@@ -119,7 +135,8 @@ class CurvatureDistance(GradientDistance):
         super().__init__(features)
         z, f, coordinates = features.embeddings, features.logits, features.coordinates
         h = eps * (hessian_coordinates(z, f, num_dims) if coordinates is None else hessian_at(z, f, coordinates))
-        total, _ = read_finite(h.sum(), h.amax().to(self.dtype))
+        total = h.sum()
+        self.checked += [total, h.amax().to(self.dtype)]
         self.rounding += _ROUNDING / 100 * total  # no cancellation in these
         h = h.to(self.dtype)  # [n, K]
         self.weighted_curvature = torch.nn.functional.pad(h, (0, -h.shape[1] % _LANES))  # [n, K or a few more]
@@ -164,7 +181,7 @@ class CosineDistance(Distance):
 
     def __init__(self, features: Features) -> None:
         n, z = len(features), features.embeddings
-        super().__init__(n, z.dtype, z.device, _ROUNDING * n)
+        super().__init__(n, z.dtype, z.device, torch.full((), _ROUNDING * n, dtype=torch.float64, device=z.device))
         self.left, self.right = directions(residuals(features.logits, features.labels)), directions(augment(z))
 
     def block(self, rows: Tensor | slice, columns: Tensor | slice, scratch: Scratch) -> Tensor:

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from methods.greedy.set_functions import SetFunction
 from utils.data.coreset import Coreset
-from utils.device import moved
 from utils.flags import OneOf, flag
 from utils.seeding import derive_seed
 from utils.threads import small_steps
@@ -46,7 +45,14 @@ def naive_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
         available[pick] = False
     if not picked:
         return _coreset([], [])
-    return Coreset(torch.cat(picked).cpu().numpy(), gains=torch.cat(gains).cpu().numpy())
+    picks, added = read_picks(torch.cat(picked), torch.cat(gains))
+    return Coreset(picks, gains=added)
+
+
+def read_picks(picks: Tensor, gains: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return int64 ``picks`` and their float64 ``gains``, of one shape, as arrays, waiting for the device once."""
+    both = torch.stack([picks.double(), gains]).cpu().numpy()
+    return both[0].astype(np.int64), both[1]
 
 
 def lazy_greedy(function: SetFunction, budget: int, seed: int = 0) -> Coreset:
@@ -173,10 +179,10 @@ class _Bounds:
 
 def _evaluate(function: SetFunction, candidates: list[int]) -> list[tuple[float, int]]:
     """Return (gain, j) for each of ``candidates``, its gain being computed now."""
-    groups = moved(torch.tensor(candidates), function.device).split(function.matrix.rows_at_once)
+    groups = torch.tensor(candidates).split(function.matrix.rows_at_once)
     held = function.matrix.held is not None
     with small_steps(len(candidates) * function.n) if held else nullcontext():
-        gains = [gain for group in groups for gain in function.gains(group).tolist()]
+        gains = torch.cat([function.gains(group) for group in groups]).tolist()
     return list(zip(gains, candidates, strict=True))
 
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from methods.greedy.distances import Distance
-from nets.last_layer import read_finite
 from utils.device import moved
 from utils.memory import free_memory
 from utils.tensor_memory import Scratch, empty
@@ -30,6 +29,7 @@ class PairwiseMatrix:
         held: the matrix [n, columns] where the budget allows, else None.
         sums: of each row, float64 [n], before any rounding to ``dtype``.
         maximum: the largest value.
+        rounding: a bound on the rounding error of the sum of a row.
         rows_at_once: how many rows may be asked for at once.
         batch: rows worth asking for at once even where fewer may do, since each request has a fixed cost.
         room: bytes left for a cache of rows computed on demand.
@@ -57,7 +57,7 @@ class PairwiseMatrix:
         self.scratch = Scratch(self.rows_at_once * self.columns, self.device)
         self.buffer = empty(self.rows_at_once, self.columns, dtype=self.dtype, device=self.device)
         self.sums, maximum = self._survey(roomy)
-        self.maximum, *_ = read_finite(maximum, maximum.to(self.dtype), self.sums.amax())
+        self.rounding, self.maximum, *_ = distance.read(maximum, maximum.to(self.dtype), self.sums.amax())
 
     def rows(self, indices: Tensor) -> Tensor:
         """Return the rows at ``indices`` (int64 [m], m ≤ ``rows_at_once``), [m, columns]; the next use their memory."""
@@ -67,8 +67,8 @@ class PairwiseMatrix:
         return found.copy_(self._computed(indices))
 
     def index(self, i: int | Tensor) -> Tensor:
-        """Return the index of one sample, or an int64 [1], as an int64 [1] on the matrix's device."""
-        return i if isinstance(i, Tensor) else moved(torch.tensor([i]), self.device)
+        """Return the index of one sample, int64 [1], or indices of some, int64 [m], on the matrix's device."""
+        return moved(i if isinstance(i, Tensor) else torch.tensor([i]), self.device)
 
     def row(self, i: int | Tensor) -> Tensor:
         """Return one row, [columns], in memory of its own."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from methods.greedy.pairwise_matrix import PairwiseMatrix
+from utils.device import moved
 
 _INDEX = torch.int32
 _SHRUNK = 0.95  # superfluous pairs are looked for again once Σ_i nearest_i has fallen to this share of itself
@@ -34,18 +35,23 @@ class RowCache:
         self.wasted = 0  # rows that could have been computed together with others in the same time
 
     def savings(self, candidates: Tensor, nearest: Tensor) -> Tensor:
-        """Return Σ_i max(0, nearest_i − D_ij) for ``candidates`` (int64 [m], m ≤ ``rows_at_once``), float64 [m]."""
+        """Return Σ_i max(0, nearest_i − D_ij) for ``candidates``, float64 [m].
+
+        Args:
+            candidates: int64 [m] on the CPU, m ≤ ``rows_at_once``.
+            nearest: [n].
+        """
         known = self.pairs.known(candidates)  # [m]
-        new = (~known).nonzero()[:, 0]
-        if not len(new):
+        if known.all():
             return self.pairs.savings(candidates, nearest)
-        saved, old = torch.empty(len(candidates), dtype=torch.float64, device=nearest.device), known.nonzero()[:, 0]
-        saved[old] = self.pairs.savings(candidates[old], nearest)
-        rows = self.matrix.rows(candidates[new])
-        self.pairs.keep(candidates[new], rows, nearest)
-        saved[new] = self._total(nearest) - self.matrix.sums_of(torch.minimum(rows, nearest, out=rows))
+        new = candidates[~known]
+        saved = self.pairs.savings(candidates[known], nearest)
+        rows = self.matrix.rows(self.matrix.index(new))
+        self.pairs.keep(new, rows, nearest)
+        gained = self._total(nearest) - self.matrix.sums_of(torch.minimum(rows, nearest, out=rows))
         self._complete_in_time(len(rows), nearest)
-        return saved
+        place = (~known).to(torch.int8).argsort(stable=True).argsort()  # of each candidate: those known come first
+        return torch.cat([saved, gained])[self.matrix.index(place)]
 
     def all_savings(self, nearest: Tensor) -> Tensor:
         """Return the savings of every sample, float64 [n].
@@ -55,15 +61,15 @@ class RowCache:
         if not self.every_pair_taken:
             self.every_pair_taken = True
             return self._total(nearest) - self.matrix.sums_of_minima(nearest)
-        everyone = torch.arange(self.matrix.n, device=nearest.device)
+        everyone = torch.arange(self.matrix.n)
         return torch.cat([self.savings(part, nearest) for part in everyone.split(self.matrix.rows_at_once)])
 
     def lower(self, nearest: Tensor, candidate: int | Tensor) -> Tensor:
         """Return min(nearest_i, D_ij) of the ``candidate`` j (an index, or int64 [1]) for every i, [n]."""
-        its = self.matrix.index(candidate)
+        its = torch.tensor([int(candidate)])
         if self.pairs.known(its):
-            return self.pairs.lower(nearest, its)
-        row = self.matrix.rows(its)  # [1, n]
+            return self.pairs.lower(nearest, int(its))
+        row = self.matrix.rows(self.matrix.index(its))  # [1, n]
         self.pairs.keep(its, row, nearest)
         return torch.minimum(nearest, row[0])
 
@@ -74,7 +80,7 @@ class RowCache:
         if self.wasted > len(unknown) > 0:
             self.wasted = 0
             for part in unknown.split(self.matrix.rows_at_once):
-                if not self.pairs.keep(part, self.matrix.rows(part), nearest):
+                if not self.pairs.keep(part, self.matrix.rows(self.matrix.index(part)), nearest):
                     break
 
     @staticmethod
@@ -84,6 +90,8 @@ class RowCache:
 
 class ClosePairs:
     """The pairs (i, j) with D_ij < nearest_i, for every candidate j whose row was computed, as they were at that time.
+
+    The pairs are on the device, and where each candidate's are is known on the host: nothing waits to look for them.
 
     Args:
         n: number of samples.
@@ -97,8 +105,8 @@ class ClosePairs:
         capacity = room // (dtype.itemsize + _INDEX.itemsize)
         self.samples = torch.empty(capacity, dtype=_INDEX, device=device)  # i, the pairs of one row after another
         self.distances = torch.empty(capacity, dtype=dtype, device=device)  # D_ij
-        self.starts = torch.zeros(n, dtype=torch.int64, device=device)  # where each candidate's pairs begin
-        self.lengths = torch.full((n,), -1, dtype=torch.int64, device=device)  # how many they are; −1: not known
+        self.starts = torch.zeros(n, dtype=torch.int64)  # where each candidate's pairs begin
+        self.lengths = torch.full((n,), -1, dtype=torch.int64)  # how many they are; −1: not known
         self.filled, self.rows_at_once = 0, rows_at_once
         self.reach = math.inf  # Σ_i nearest_i when superfluous pairs were last dropped
 
@@ -114,18 +122,20 @@ class ClosePairs:
         """Keep the pairs of ``candidates`` below ``nearest``; return False if there is no room for them.
 
         Args:
-            candidates: int64 [c].
+            candidates: int64 [c] on the CPU.
             rows: their distances, [c, n].
             nearest: [n].
         """
-        of, close = (rows < nearest).nonzero(as_tuple=True)  # [m] each
+        if not len(self.samples):
+            return False
+        of, close, lengths = _positions(rows < nearest)  # [m], [m], [c]
         if self.filled and self.filled + len(close) > len(self.samples):
             self._drop_superfluous(nearest)
         if self.filled + len(close) > len(self.samples):
             return False
         place = slice(self.filled, self.filled + len(close))
         self.samples[place], self.distances[place] = close.to(_INDEX), rows[of, close]
-        self._set(candidates, of.bincount(minlength=len(candidates)), self.filled)
+        self._set(candidates, lengths, self.filled)
         self.filled = place.stop
         return True
 
@@ -133,22 +143,22 @@ class ClosePairs:
         """Return Σ_i max(0, nearest_i − D_ij) for each of the known ``candidates`` (int64 [c]), float64 [c].
 
         Args:
-            candidates: all of them known.
+            candidates: all of them known, on the CPU.
             nearest: [n], nowhere above what it was when the pairs were kept.
         """
         lengths = self.lengths[candidates]
         owner = self._owners(lengths)  # [p]
         pair = torch.arange(len(owner), device=nearest.device)
-        pair += (self.starts[candidates] - lengths.cumsum(dim=0) + lengths)[owner]  # [p]
+        pair += moved(self.starts[candidates] - lengths.cumsum(dim=0) + lengths, nearest.device)[owner]  # [p]
         saved = nearest[self.samples[pair].long()].double() - self.distances[pair].double()  # [p]
         return torch.zeros(len(candidates), dtype=torch.float64, device=nearest.device).index_add_(
             0, owner, saved.clamp_(min=0)
         )
 
-    def lower(self, nearest: Tensor, candidate: int | Tensor) -> Tensor:
+    def lower(self, nearest: Tensor, candidate: int) -> Tensor:
         """Return min(nearest_i, D_ij) of the ``candidate`` j, which is known, for every i, [n]."""
-        start, length = torch.stack((self.starts[candidate], self.lengths[candidate])).flatten().tolist()
-        its = slice(start, start + length)
+        start = int(self.starts[candidate])
+        its = slice(start, start + int(self.lengths[candidate]))
         at = self.samples[its].long()
         return nearest.index_put((at,), torch.minimum(nearest[at], self.distances[its]))
 
@@ -165,11 +175,10 @@ class ClosePairs:
             first = int(self.starts[candidates[0]])
             pairs = slice(first, first + int(lengths.sum()))
             samples, distances = self.samples[pairs], self.distances[pairs]
-            needed = distances < nearest[samples.long()]
-            count = int(needed.sum())
-            place = slice(filled, filled + count)
+            needed = (distances < nearest[samples.long()]).nonzero()[:, 0]
+            place = slice(filled, filled + len(needed))
             self.samples[place], self.distances[place] = samples[needed], distances[needed]
-            self._set(candidates, self._owners(lengths)[needed].bincount(minlength=len(candidates)), filled)
+            self._set(candidates, self._owners(lengths)[needed].bincount(minlength=len(candidates)).cpu(), filled)
             filled = place.stop
         self.filled = filled
 
@@ -179,5 +188,20 @@ class ClosePairs:
         self.starts[candidates] = start + lengths.cumsum(dim=0) - lengths
 
     def _owners(self, lengths: Tensor) -> Tensor:
-        """Return the position in ``lengths`` that each pair belongs to, int64 [Σ lengths]."""
-        return torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+        """Return the position in ``lengths`` that each pair belongs to, int64 [Σ lengths], on the device."""
+        device, total = self.samples.device, int(lengths.sum())
+        return torch.arange(len(lengths), device=device).repeat_interleave(moved(lengths, device), output_size=total)
+
+
+def _positions(mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return row and column of what is true in ``mask`` [c, n], int64 [m] each, and on the CPU how many a row has, [c].
+
+    A GPU is waited for once.
+    """
+    if mask.device.type == "cpu":
+        rows, columns = mask.nonzero(as_tuple=True)
+        return rows, columns, rows.bincount(minlength=len(mask))
+    lengths = mask.sum(dim=1).cpu()
+    count = torch.arange(1, int(lengths.sum()) + 1, device=mask.device)  # [m]
+    flat = torch.searchsorted(mask.flatten().cumsum(dim=0), count)
+    return flat // mask.shape[1], flat % mask.shape[1], lengths

@@ -40,7 +40,7 @@ class SetFunction(ABC):
 
     @abstractmethod
     def gains(self, candidates: Tensor) -> Tensor:
-        """Return the marginal gains f(A ∪ {j}) − f(A), float64 [m], of ``candidates`` (int64 [m])."""
+        """Return the marginal gains f(A ∪ {j}) − f(A), float64 [m], of ``candidates`` (int64 [m] on the CPU)."""
 
     @abstractmethod
     def all_gains(self) -> Tensor:
@@ -62,17 +62,18 @@ class FacilityLocation(SetFunction):
 
     def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
         super().__init__(matrix, offset)
-        self.tolerance = matrix.distance.rounding
+        self.tolerance = matrix.rounding
         self.nearest: Tensor | None = None  # [columns]
         self.total: float | Tensor = matrix.columns * self.offset  # Σ_i nearest_i
         self.cache = RowCache(matrix) if matrix.held is None else None
 
     def gains(self, candidates: Tensor) -> Tensor:
         """Return the gains of ``candidates``, from sums of row minima."""
+        if self.cache is not None and self.nearest is not None:
+            return self.cache.savings(candidates, self.nearest)
+        candidates = self.matrix.index(candidates)
         if self.nearest is None:
             return self.total - self.matrix.sums[candidates]
-        if self.cache is not None:
-            return self.cache.savings(candidates, self.nearest)
         rows = self.matrix.rows(candidates)
         return self.total - self.matrix.sums_of(torch.minimum(rows, self.nearest, out=rows))
 
@@ -101,11 +102,11 @@ class GraphCut(SetFunction):
     def __init__(self, matrix: PairwiseMatrix, offset: float | None = None) -> None:
         super().__init__(matrix, offset)
         self.current = self.n * self.offset - matrix.sums  # [n]
-        self.tolerance = matrix.distance.rounding + ABSOLUTE_TOLERANCE * self.n * self.offset
+        self.tolerance = matrix.rounding + ABSOLUTE_TOLERANCE * self.n * self.offset
 
     def gains(self, candidates: Tensor) -> Tensor:
         """Return the gains of ``candidates``."""
-        return self.current[candidates]
+        return self.current[self.matrix.index(candidates)]
 
     def all_gains(self) -> Tensor:
         """Return the gains of every sample."""
@@ -134,7 +135,7 @@ class LogDeterminant(SetFunction):
 
     def gains(self, candidates: Tensor) -> Tensor:
         """Return the gains of ``candidates``: the logarithms of their residual variances."""
-        return self.variances[candidates].clamp(min=self.floor).log()
+        return self.variances[self.matrix.index(candidates)].clamp(min=self.floor).log()
 
     def all_gains(self) -> Tensor:
         """Return the gains of every sample: the logarithms of their residual variances."""

@@ -113,17 +113,19 @@ def selection(method: str, memory_budget: int | None = None, balance: bool = Tru
     """
     features, costs = problem(n=180, d=200).features, []
     for picks in (5, 15):
-        with PretendedGpu() as gpu, gpu.phase("selection") as phase:
-            select_coreset(
-                method,
-                embeddings=features.embeddings.to(GPU),
-                logits=features.logits.to(GPU),
-                labels=features.labels.to(GPU),
-                fraction=3 * picks / len(features),
-                balance=balance,
-                memory_budget=memory_budget,
-                **options,
-            )
+        with PretendedGpu() as gpu:
+            z, f, y = (each.to(GPU) for each in (features.embeddings, features.logits, features.labels))
+            with gpu.phase("selection") as phase:
+                select_coreset(
+                    method,
+                    embeddings=z,
+                    logits=f,
+                    labels=y,
+                    fraction=3 * picks / len(features),
+                    balance=balance,
+                    memory_budget=memory_budget,
+                    **options,
+                )
         costs.append((phase.launches, phase.waits.total()))
     classes, rounds = (3, 10) if balance else (1, 30)
     (fewer_launches, fewer_waits), (launches, waits) = costs
@@ -178,6 +180,7 @@ SCENES: dict[str, Callable[[], dict[str, Count]]] = {
     "GraphCut": lambda: selection("LCMatGC"),
     "LCMat, all classes as one": lambda: selection("LCMat", balance=False),
     "LCMat, all classes as one, on demand": lambda: selection("LCMat", balance=False, memory_budget=1 << 18),
+    "the same, close pairs kept": lambda: selection("LCMat", balance=False, memory_budget=3 << 18),
     "DeepFool": adversarial,
     "training ResNet18, two ranks": ranks,
 }

@@ -104,7 +104,7 @@ def test_batched_classes_are_single_ones_in_either_precision(problem, dtype, roo
             for memory_budget in (None, 1):
                 alone = greedy(FacilityLocation(PairwiseMatrix(distance, memory_budget)), budget)
                 assert alone.indices.tolist() == together.indices.tolist()
-                np.testing.assert_allclose(alone.gains, together.gains, rtol=1e-5, atol=distance.rounding)
+                np.testing.assert_allclose(alone.gains, together.gains, rtol=1e-5, atol=float(distance.rounding))
 
 
 @settings(deadline=None, max_examples=40)

@@ -145,7 +145,7 @@ def test_a_selection_on_demand_picks_what_a_held_matrix_gives(greedy, memory_bud
     assert PairwiseMatrix(distance, memory_budget).held is None
     held, found = (select(distance, greedy, room, 100) for room in (None, memory_budget))
     np.testing.assert_array_equal(found.indices, held.indices)
-    np.testing.assert_allclose(found.gains, held.gains, rtol=1e-6, atol=distance.rounding)
+    np.testing.assert_allclose(found.gains, held.gains, rtol=1e-6, atol=float(distance.rounding))
 
 
 @pytest.mark.parametrize("greedy", ["LazyGreedy", "NaiveGreedy"])
