@@ -1,7 +1,8 @@
 """How fast every method selects, and in what memory, beside other packages where they have it.
 
     pip install -r benchmarks/requirements.txt
-    python -m benchmarks.methods --csv figures/methods.csv    # about ten minutes on two cores
+    git clone https://github.com/PatrickZH/DeepCore
+    python -m benchmarks.methods --deepcore DeepCore --csv figures/methods.csv    # about fifteen minutes on two cores
 
 5,000 samples of 10 classes, d 512, float32, all classes at once, on 2 threads. Scores are given, as in a library call.
 Seconds are medians of repeats that take turns; memory is the most resident bytes less those before, inputs included.
@@ -13,7 +14,7 @@ import argparse
 import csv
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import Measured, measured, table, taking_turns
-from benchmarks.method_peers import Peer, peer_of
+from benchmarks.method_peers import Peer, peers_of
 from benchmarks.settings import EPS, picks
 from benchmarks.shapes import even
 from methods import METHODS, make_method
@@ -36,7 +37,7 @@ from utils.flags import integer, number
 
 @dataclass(frozen=True)
 class Row:
-    """What one method took, and its peer for the largest fraction.
+    """What one method took, and one of its peers for the largest fraction.
 
     Attributes:
         method: its name.
@@ -44,7 +45,7 @@ class Row:
         peak_bytes: beyond the inputs, the most of all fractions.
         peer: how another package selects, or None.
         peer_took: what that took.
-        same: share of the picks that are the same, in their order.
+        same: share of the picks that the peer picks too, in whatever order.
         objectives: of the method's picks and of the peer's, where there is an objective.
     """
 
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(chosen.threads)
     with threadpool_limits(chosen.threads):
         features = even(chosen.samples)
-        rows = [_row(name, features, sorted(chosen.fractions), chosen.repeats).cells() for name in chosen.methods]
+        fractions, measure = sorted(chosen.fractions), partial(_rows, repeats=chosen.repeats, deepcore=chosen.deepcore)
+        rows = [row.cells() for name in chosen.methods for row in measure(name, features, fractions)]
     print(f"{describe_device(torch.device('cpu'))}, torch {torch.__version__}\n")
     print(table(list(rows[0]), [list(row.values()) for row in rows]))
     if chosen.csv is not None:
@@ -89,26 +91,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
             writer.writerows(rows)
 
 
-def _row(name: str, features: Features, fractions: Sequence[float], repeats: int) -> Row:
+def _rows(
+    name: str, features: Features, fractions: Sequence[float], repeats: int, deepcore: Path | None
+) -> Iterator[Row]:
+    """Yield a row for each peer of the method, or one if there is none."""
     print(name, file=sys.stderr, flush=True)
     options = {"eps": EPS} if "eps" in {field.name for field in dataclasses.fields(METHODS[name])} else {}
     works = [partial(measured, _selecting(name, features, fraction, options)) for fraction in fractions]
-    peer = peer_of(make_method(name, **options), features, round(fractions[-1] * len(features)))
-    if peer is not None:
-        works.append(partial(measured, peer.picks))
-    took = taking_turns(*works, repeats=repeats)
+    peers = peers_of(make_method(name, **options), features, round(fractions[-1] * len(features)), deepcore)
+    took = taking_turns(*works, *(partial(measured, peer.picks) for peer in peers), repeats=repeats)
     own = took[: len(fractions)]
-    row = Row(
-        name,
-        {fraction: each.seconds for fraction, each in zip(fractions, own, strict=True)},
-        max(each.peak_bytes for each in own),
-    )
-    if peer is None:
-        return row
-    ours, others = own[-1].result, took[-1].result
-    objectives = None if peer.objective is None else (peer.objective(ours), peer.objective(others))
-    same = float(np.mean(ours == others))
-    return dataclasses.replace(row, peer=peer, peer_took=took[-1], same=same, objectives=objectives)
+    seconds = {fraction: each.seconds for fraction, each in zip(fractions, own, strict=True)}
+    row = Row(name, seconds, max(each.peak_bytes for each in own))
+    if not peers:
+        yield row
+    ours = own[-1].result
+    for peer, others in zip(peers, took[len(fractions) :], strict=True):
+        objectives = None if peer.objective is None else (peer.objective(ours), peer.objective(others.result))
+        same = float(np.isin(ours, others.result).mean())
+        yield dataclasses.replace(row, peer=peer, peer_took=others, same=same, objectives=objectives)
 
 
 def _selecting(
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fractions", nargs="+", type=number("(0, 1]"), default=[0.01, 0.05, 0.1], help="to keep")
     parser.add_argument("--threads", type=integer(1), default=2, help="of torch, and of what the peers use (2)")
     parser.add_argument("--repeats", type=integer(1), default=3, help="that take turns, two seconds each at least (3)")
+    parser.add_argument("--deepcore", type=Path, help="a clone of github.com/PatrickZH/DeepCore, to measure it too")
     parser.add_argument("--csv", type=Path, help="where to write the table too")
     return parser
 
