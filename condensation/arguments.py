@@ -130,6 +130,7 @@ def condensation_config(values: Namespace, seed: int) -> CondensationConfig:
         rho=values.rho if curved else None,
         curvature=values.curvature if curved else None,
         deterministic=values.deterministic or None,
+        compile_inner=(values.compile and outer > 1) or None,
         curvature_scale=values.curvature_scale if curved and values.curvature_scale != "none" else None,
     )
 

@@ -138,6 +138,7 @@ class CondensationConfig:
         unset=None,
     )
     deterministic: bool | None = None  # as the evaluation networks are trained; None where not
+    compile_inner: bool | None = None  # the networks are trained between pixel steps as --compile says; None where not
 
     @property
     def label(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,9 +45,18 @@ def fix_statistics(network: nets.Network, images: Tensor) -> None:
 
 
 def train_on(
-    network: nets.Network, pixels: Tensor, labels: Tensor, epochs: int, siamese: Siamese, streams: RandomStreams
+    network: nets.Network,
+    forward: Callable[[Tensor], Tensor],
+    pixels: Tensor,
+    labels: Tensor,
+    epochs: int,
+    siamese: Siamese,
+    streams: RandomStreams,
 ) -> None:
-    """Train the network, in place, by plain descent on images [m, C, H, W] with labels int64 [m]."""
+    """Train the network, in place, by plain descent on images [m, C, H, W] with labels int64 [m].
+
+    ``forward`` is the network itself, or what it was compiled to.
+    """
     streams.seed_torch("inner")
     draws = streams.generator("inner")
     optimizer = torch.optim.SGD(network.parameters(), lr=_LR, fused=True)
@@ -54,7 +65,7 @@ def train_on(
         for rows in moved(torch.randperm(len(labels), generator=draws), labels.device).split(BATCH):
             x = siamese.apply(pixels[rows], siamese.draw(len(rows), draws))
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(network(x), labels[rows]).backward()
+            F.cross_entropy(forward(x), labels[rows]).backward()
             optimizer.step()
     network.eval()
 

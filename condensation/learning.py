@@ -19,7 +19,7 @@ from torch import Tensor
 from condensation.config import CondensationConfig
 from condensation.distribution_matching import DistributionMatching
 from condensation.gradient_matching import GradientMatching
-from condensation.inner_networks import fix_statistics, fresh_network, has_batch_norm, train_on
+from condensation.inner_networks import BATCH, fix_statistics, fresh_network, has_batch_norm, train_on
 from condensation.objective import Terms
 from condensation.random_streams import RandomStreams
 from condensation.real_batches import RealImages
@@ -32,6 +32,7 @@ from utils.device import compute_deterministically, forget_peak_memory, full_flo
 from utils.errors import DivergedError, UserError
 from utils.seeding import generator
 from utils.training.checkpoint import Checkpoint
+from utils.training.compilation import compilation, compiled
 from utils.training.interrupt import held_back
 from utils.training.machine import Machine
 from utils.training.progress import Progress
@@ -119,6 +120,7 @@ class Condensation:
         self.optimizer = torch.optim.SGD([self.pixels], lr=config.pixel_lr, momentum=_MOMENTUM)
         self.position = _Position()
         self.network: Network | None = None  # none at the start of an iteration
+        self.compiled: tuple[Network, Callable[[Tensor], Tensor]] | None = None  # which all iterations share
 
     def run(self) -> Learned:
         """Condense from the checkpoint, or from the start, to the end.
@@ -126,6 +128,7 @@ class Condensation:
         Raises:
             DivergedError: the objective or a pixel became NaN or infinite.
             KeyboardInterrupt: Ctrl-C or SIGTERM came; the checkpoint holds everything up to then.
+            UserError: the network cannot be compiled.
         """
         forget_peak_memory(self.device)
         self._resume()
@@ -133,7 +136,7 @@ class Condensation:
         label = f"{config.label}, {config.ipc} images per class"
         started = time.monotonic()
         progress = Progress(label, config.iterations, self.execution.print_freq, position.iteration)
-        with progress, full_float32(), held_back() as interruption:
+        with progress, full_float32(), compilation(bool(config.compile_inner)), held_back() as interruption:
             while position.iteration < config.iterations:
                 self._step(progress)
                 now = time.monotonic()
@@ -167,7 +170,7 @@ class Condensation:
         config, position = self.config, self.position
         streams, classes = RandomStreams(config.seed, position.iteration, position.step), range(self.spec.num_classes)
         if self.network is None:
-            self.network = fresh_network(config.model, self.spec, streams, self.device)
+            self.network = self._fresh_network(streams)
         if has_batch_norm(self.network):
             draws = streams.generator("statistics")
             fix_statistics(self.network, torch.cat(self.images.batches(classes, _STATISTICS, draws)))
@@ -183,9 +186,21 @@ class Condensation:
             )
         position.step += 1
         if position.step < config.outer:
-            train_on(self.network, self.pixels.detach(), self.labels, config.inner, self.siamese, streams)
+            forward = self.network if self.compiled is None else self.compiled[1]
+            train_on(self.network, forward, self.pixels.detach(), self.labels, config.inner, self.siamese, streams)
         else:
             self._close_iteration(progress)
+
+    def _fresh_network(self, streams: RandomStreams) -> Network:
+        """Return a newly drawn network; one that is compiled is drawn into, since a graph is of a network's memory."""
+        network = fresh_network(self.config.model, self.spec, streams, self.device)
+        if not self.config.compile_inner:
+            return network
+        if self.compiled is None:
+            self.compiled = network, compiled(network, self.device, min(BATCH, len(self.labels)))
+        else:
+            self.compiled[0].load_state_dict(network.state_dict())
+        return self.compiled[0]
 
     def _close_iteration(self, progress: Progress) -> None:
         config, position = self.config, self.position
@@ -230,5 +245,5 @@ class Condensation:
         self.position = _Position(**{**position, "history": [Iteration(**row) for row in position["history"]]})
         if state["network"] is not None:
             streams = RandomStreams(self.config.seed, self.position.iteration, 0)
-            self.network = fresh_network(self.config.model, self.spec, streams, self.device)
+            self.network = self._fresh_network(streams)
             self.network.load_state_dict(state["network"])

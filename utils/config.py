@@ -18,7 +18,7 @@ OptionValue = bool | int | float | str
 
 _LATER = (  # settings that earlier versions did not have
     *("label_noise", "noise_matrix", "background", "revision"),
-    *("prune", "score", "scores", "curvature_scale", "partitions", "deterministic", "proxy_file"),
+    *("prune", "score", "scores", "curvature_scale", "partitions", "deterministic", "compile_inner", "proxy_file"),
 )
 
 

@@ -83,3 +83,11 @@ def test_the_curvature_term_is_scaled_unless_told_otherwise():
     assert scale("--curvature_scale target") == "target"
     assert scale("--curvature_scale none") is None
     assert scale("--rho 0") is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("--ipc 10 --compile", True), ("--ipc 10", None), ("--ipc 1 --compile", None), ("--method DM --compile", None)],
+)
+def test_networks_are_compiled_where_they_are_trained_between_pixel_steps(flags, expected):
+    assert parse(["--dataset", "Digits", *flags.split()]).condensations[0].compile_inner is expected

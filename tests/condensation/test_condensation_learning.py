@@ -148,3 +148,19 @@ def test_pixels_move_by_descent_with_momentum(tiny_data):
     condensation.run()
     first, second = gradients
     torch.testing.assert_close(condensation.pixels, start - 0.1 * first - 0.1 * (0.5 * first + second))
+
+
+def test_compiled_networks_learn_the_same_and_all_iterations_share_one_graph(tiny_data, monkeypatch):
+    compile_, graphs = torch.compile, []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    settings = config("DSA", model="ConvNet")
+    plain = learn(settings, tiny_data)
+    monkeypatch.setattr(torch, "compile", lambda network: compile_(network, backend=backend))
+    compiled = learn(dataclasses.replace(settings, compile_inner=True), tiny_data)
+    assert len(graphs) == 1
+    assert [row.loss for row in compiled.history] == pytest.approx([row.loss for row in plain.history], rel=1e-5)
+    np.testing.assert_allclose(compiled.synthetic.images, plain.synthetic.images, rtol=1e-4, atol=1e-4)

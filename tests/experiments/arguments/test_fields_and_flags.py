@@ -41,6 +41,7 @@ WITHOUT_FLAG = {
     *("SelectionConfig.features", "SelectionConfig.scores", "SelectionConfig.proxy_file"),  # digests of files
     *("CondensationConfig.data", "CondensationConfig.model", "CondensationConfig.seed"),  # as in Settings
     "CondensationConfig.deterministic",  # as in TrainingConfig
+    "CondensationConfig.compile_inner",  # as compile in TrainingConfig
     "ScenarioConfig.order_seed",  # one of the numbers of --order_seed
 }
 
