@@ -69,8 +69,8 @@ def _squared_perturbations(network: nn.Module, images: Tensor) -> Tensor:
         step, in_sight = _step_to_boundary(network, _moved(images, total, active), predictions[active])
         total[active] += step
         lost[active] = ~in_sight
-        active = active[in_sight]
-        active = active[_predict(network, _moved(images, total, active)) == predictions[active]]
+        unchanged = _predict(network, _moved(images, total, active)) == predictions[active]
+        active = active[in_sight & unchanged]
         if not len(active):
             break
     return total.double().flatten(1).square().sum(dim=1).masked_fill(lost, torch.inf)  # [b]

@@ -10,7 +10,7 @@ import torch
 
 from methods.base import Method, PickSettings, SelectionInputs
 from methods.features import Features
-from methods.greedy.class_batches import batched_facility_location
+from methods.greedy.class_batches import BATCHED, batched_greedy
 from methods.greedy.clusters import beginnings, cluster_sizes
 from methods.greedy.distances import AdaCoreDistance, CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy.optimizers import GREEDIES, exact_greedy, greedy_flag
@@ -92,11 +92,11 @@ class SetFunctionMethod(Method):
         if not settings or settings[0].device.type == "cpu":
             return super().pick_classes(classes, budgets, settings)
         device, room = settings[0].device, settings[0].memory_budget
-        exact = self.set_function is FacilityLocation and self.greedy in _EXACT_GREEDIES
+        exact = self.set_function in BATCHED and self.greedy in _EXACT_GREEDIES
         if not exact or settings[0].partitions.parts != 1:
             return super().pick_classes(classes, budgets, settings)
         distances = (self.distance(self.features_of(each)) for each in classes)
-        return batched_facility_location(distances, budgets, device, room, self.weighted)
+        return batched_greedy(distances, budgets, device, room, self.weighted, self.set_function)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Facility location over many classes at once: one pass over a padded batch of matrices gives each a pick.
+"""Facility location and graph cut over many classes at once: one pass over a padded batch of matrices picks from each.
 
 On an accelerator a thousand small classes would otherwise cost a thousand launches for every pick.
 """
@@ -16,19 +16,21 @@ from methods.greedy.clusters import beginnings, cluster_sizes
 from methods.greedy.distances import Distance
 from methods.greedy.optimizers import exact_greedy, read_picks
 from methods.greedy.pairwise_matrix import MINIMA_AT_ONCE, PairwiseMatrix, allowance, held_bytes
-from methods.greedy.set_functions import FacilityLocation
+from methods.greedy.set_functions import FacilityLocation, GraphCut, SetFunction
 from utils.data.coreset import Coreset
 from utils.device import moved
 
+BATCHED: tuple[type[SetFunction], ...] = (FacilityLocation, GraphCut)
 _VECTORS = 10  # float64 values of each sample in a batch: gains, nearest picks, and what a pass makes of them
 
 
-def batched_facility_location(
+def batched_greedy(
     distances: Iterable[Distance],
     budgets: Sequence[Sequence[int]],
     device: torch.device,
     memory_budget: int | None,
     weighted: bool = False,
+    function: type[SetFunction] = FacilityLocation,
 ) -> list[list[Coreset]]:
     """Pick from every class by naive greedy, as many classes at once as ``memory_budget`` allows.
 
@@ -40,13 +42,14 @@ def batched_facility_location(
         device: where the distances are.
         memory_budget: bytes to take, one class's distances included; None: half of what is free.
         weighted: whether each pick weighs as many samples as it is the nearest pick to.
+        function: what to maximise, one of ``BATCHED``.
     """
     room = allowance(memory_budget, device)
     picks: list[list[Coreset]] = []
     waiting: list[_Class] = []
 
     def flush() -> None:
-        picks.extend(_pick_batch(waiting, budgets[len(picks) : len(picks) + len(waiting)], weighted))
+        picks.extend(_pick_batch(waiting, budgets[len(picks) : len(picks) + len(waiting)], weighted, function))
         waiting.clear()
 
     for distance in distances:
@@ -54,9 +57,11 @@ def batched_facility_location(
         if batch_bytes([*(len(each.gains) for each in waiting), distance.n], distance.dtype) > left:
             flush()
         if batch_bytes([distance.n], distance.dtype) > left:
-            picks.append(_pick_alone(PairwiseMatrix(distance, room), budgets[len(picks)], weighted))
+            alone = function(PairwiseMatrix(distance, room))
+            picks.append(_pick_alone(alone, budgets[len(picks)], weighted))
+            del alone
         else:
-            waiting.append(_Class.of(distance, room - sum(each.distances.nbytes for each in waiting)))
+            waiting.append(_Class.of(distance, room - sum(each.distances.nbytes for each in waiting), function))
         del distance  # before the next one is made
     flush()
     return picks
@@ -75,45 +80,51 @@ def batch_bytes(sizes: Sequence[int], dtype: torch.dtype) -> int:
     return max(waiting + held_bytes(sizes[-1], dtype), picking)
 
 
-def _pick_alone(matrix: PairwiseMatrix, sizes: Sequence[int], weighted: bool) -> list[Coreset]:
-    picks = exact_greedy(FacilityLocation(matrix), max(sizes))
-    return beginnings(picks, sizes, cluster_sizes(matrix, picks, sizes) if weighted else None)
+def _pick_alone(function: SetFunction, sizes: Sequence[int], weighted: bool) -> list[Coreset]:
+    picks = exact_greedy(function, max(sizes))
+    return beginnings(picks, sizes, cluster_sizes(function.matrix, picks, sizes) if weighted else None)
 
 
 @dataclass(frozen=True, eq=False)
 class _Class:
-    """A class that waits for its batch: distances [n, n], first gains float64 [n], and the tolerance of gains."""
+    """A class that waits for its batch: distances [n, n], first gains float64 [n], their tolerance, and the offset."""
 
     distances: Tensor
     gains: Tensor
     tolerance: float
+    offset: float
 
     @classmethod
-    def of(cls, distance: Distance, room: int) -> _Class:
+    def of(cls, distance: Distance, room: int, kind: type[SetFunction]) -> _Class:
         """Compute the matrix within ``room`` bytes, which it fits into, and keep nothing of what that takes beside."""
         matrix = PairwiseMatrix(distance, room)
         if matrix.held is None:
             raise ValueError(f"a matrix of {distance.n} samples does not fit into {room} bytes")
-        function = FacilityLocation(matrix)
-        return cls(matrix.held, function.all_gains(), function.tolerance)
+        function = kind(matrix)
+        return cls(matrix.held, function.all_gains(), function.tolerance, function.offset)
 
 
-def _pick_batch(classes: Sequence[_Class], budgets: Sequence[Sequence[int]], weighted: bool) -> list[list[Coreset]]:
+def _pick_batch(
+    classes: Sequence[_Class], budgets: Sequence[Sequence[int]], weighted: bool, function: type[SetFunction]
+) -> list[list[Coreset]]:
     """Pick greedily from held matrices, the lowest index on ties, with no transfer to the host before the last pick."""
     if not classes:
         return []
     padded = _pad([each.distances for each in classes], 0.0)  # [B, n, n]
     gains = _pad([each.gains for each in classes], -torch.inf)  # [B, n]
-    tolerance = moved(torch.tensor([each.tolerance for each in classes], dtype=torch.float64), gains.device)  # [B]
+    numbers = torch.tensor([(each.tolerance, each.offset) for each in classes], dtype=torch.float64)
+    tolerance, offset = moved(numbers, gains.device).unbind(dim=1)  # [B] each
     taken = gains.isneginf()
     clusters = _Clusters(~taken, {size for sizes in budgets for size in sizes}) if weighted else None
     everyone = torch.arange(len(padded), device=padded.device)
-    nearest = padded.new_full(gains.shape, torch.inf)
+    nearest = row = padded.new_full(gains.shape, torch.inf)
     history: list[tuple[Tensor, Tensor]] = []
     for step in range(max(max(sizes) for sizes in budgets)):
-        if step:
+        if step and function is GraphCut:
+            gains = gains - 2 * (offset[:, None] - row.double())
+        elif step:
             gains = nearest.sum(dim=1, dtype=torch.float64)[:, None] - _sums_of_minima(padded, nearest)
-            gains.masked_fill_(taken, -torch.inf)
+        gains.masked_fill_(taken, -torch.inf)
         tied = gains >= (gains.amax(dim=1) - tolerance)[:, None]  # [B, n]
         pick = tied.to(torch.int8).argmax(dim=1)  # [B]
         history.append((pick, gains[everyone, pick]))

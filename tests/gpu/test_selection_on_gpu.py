@@ -12,7 +12,7 @@ from method_problems import problem
 from methods import METHODS, select_coreset
 from methods.base import FEATURES
 from methods.features import Features
-from methods.greedy.class_batches import batched_facility_location
+from methods.greedy.class_batches import batched_greedy
 from methods.greedy.distances import CurvatureDistance
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -96,6 +96,6 @@ def test_classes_picked_from_together_stay_within_the_memory_budget(gpu, sizes, 
     before = gpu.memory.allocated
     torch.cuda.reset_peak_memory_stats()
     distances = (CurvatureDistance(each, 0.05, 20) for each in given)
-    picks = batched_facility_location(distances, [[n // 4] for n in sizes], GPU, memory_budget)
+    picks = batched_greedy(distances, [[n // 4] for n in sizes], GPU, memory_budget)
     assert [len(each) for (each,) in picks] == [n // 4 for n in sizes]
     assert memory_budget / 2 < gpu.memory.peak - before <= memory_budget

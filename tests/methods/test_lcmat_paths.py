@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from methods import select_coreset
 from methods.budgets import largest_remainder
 from methods.features import Features
-from methods.greedy.class_batches import batched_facility_location
+from methods.greedy.class_batches import batched_greedy
 from methods.greedy.distances import CurvatureDistance
 from methods.greedy.optimizers import lazy_greedy, naive_greedy
 from methods.greedy.pairwise_matrix import PairwiseMatrix
@@ -98,7 +98,7 @@ def test_batched_classes_are_single_ones_in_either_precision(problem, dtype, roo
     classes = [(features.labels == label).nonzero()[:, 0] for label in features.labels.unique()]
     distances = [CurvatureDistance(features.subset(members), EPS, NUM_DIMS) for members in classes]
     budgets = [-(-len(members) // 2) for members in classes]
-    batched = batched_facility_location(distances, [[budget] for budget in budgets], torch.device("cpu"), room)
+    batched = batched_greedy(distances, [[budget] for budget in budgets], torch.device("cpu"), room)
     for distance, budget, (together,) in zip(distances, budgets, batched, strict=True):
         for greedy in (naive_greedy, lazy_greedy):
             for memory_budget in (None, 1):

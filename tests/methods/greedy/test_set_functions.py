@@ -10,7 +10,7 @@ import pytest
 import torch
 from method_problems import problem
 
-from methods.greedy.class_batches import batched_facility_location
+from methods.greedy.class_batches import BATCHED, batched_greedy
 from methods.greedy.distances import CosineDistance, CurvatureDistance, Distance, GradientDistance
 from methods.greedy.optimizers import GREEDIES, lazy_greedy, naive_greedy
 from methods.greedy.pairwise_matrix import CandidateRows, PairwiseMatrix
@@ -113,13 +113,15 @@ def test_greedy_facility_location_is_within_1_minus_1_over_e_of_the_best(seed):
     assert (1 - 1 / math.e) * best <= found <= best + 1e-9
 
 
+@pytest.mark.parametrize("function", BATCHED)
 @pytest.mark.parametrize("memory_budget", [None, 20_000], ids=["one batch", "several batches and one by itself"])
-def test_classes_batched_are_classes_by_themselves(memory_budget):
+def test_classes_batched_are_classes_by_themselves(memory_budget, function):
     distances = [distance_of("worst", n=n, seed=n) for n in (5, 24, 3, 17, 60)]
     budgets = [2, 24, 1, 5, 30]
-    batched = batched_facility_location(distances, [[budget] for budget in budgets], CPU, memory_budget)
+    sizes = [[budget] for budget in budgets]
+    batched = batched_greedy(distances, sizes, CPU, memory_budget, function=function)
     for distance, budget, (found,) in zip(distances, budgets, batched, strict=True):
-        expected = naive_greedy(FacilityLocation(PairwiseMatrix(distance)), budget)
+        expected = naive_greedy(function(PairwiseMatrix(distance)), budget)
         assert found.indices.tolist() == expected.indices.tolist()
         np.testing.assert_allclose(found.gains[1:], expected.gains[1:], rtol=1e-9, atol=1e-12)
 
@@ -129,7 +131,7 @@ def test_classes_batched_are_classes_by_themselves(memory_budget):
 def test_picks_of_classes_together_weigh_what_they_stand_for(memory_budget, at_once, monkeypatch):
     monkeypatch.setattr("methods.greedy.class_batches.MINIMA_AT_ONCE", at_once)
     distances, sizes = [distance_of("worst", n=n) for n in (12, 30, 21)], [[2, 5], [9], [1, 7, 3]]
-    found = batched_facility_location(distances, sizes, CPU, memory_budget, weighted=True)
+    found = batched_greedy(distances, sizes, CPU, memory_budget, weighted=True)
     for distance, of_class, coresets in zip(distances, sizes, found, strict=True):
         matrix = PairwiseMatrix(distance)
         for size, coreset in zip(of_class, coresets, strict=True):
