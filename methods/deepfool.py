@@ -83,17 +83,17 @@ def _step_to_boundary(network: nn.Module, x: Tensor, predictions: Tensor) -> tup
         logits = network(x)
         kept = logits.detach().topk(min(_BOUNDARIES, logits.shape[1])).indices.sort(dim=1).values  # [b, k]
         gaps = logits.gather(1, kept) - logits.gather(1, predictions[:, None])  # [b, k]
-    nearest = torch.full(predictions.shape, torch.inf, dtype=x.dtype, device=x.device)
-    step = torch.zeros_like(x)
-    for place in range(gaps.shape[1]):
-        (gradient,) = torch.autograd.grad(gaps[:, place].sum(), x, retain_graph=True)
-        norm = gradient.flatten(1).norm(dim=1)
-        distance = gaps[:, place].detach().abs() / norm
-        closer = (norm > 0) & (distance < nearest)  # the prediction's own gap is constant, and no boundary
-        nearest = torch.where(closer, distance, nearest)
-        towards = (distance / norm)[:, None, None, None] * gradient
-        step = torch.where(closer[:, None, None, None], towards, step)
-    return step, nearest < torch.inf
+    one = torch.eye(gaps.shape[1], dtype=gaps.dtype, device=x.device)
+    each = [torch.autograd.grad(gaps, x, row.expand_as(gaps), retain_graph=True)[0] for row in one]
+    gradients = torch.stack(each, dim=1)  # [b, k, c, h, w]
+    norms = gradients.flatten(2).norm(dim=2)  # [b, k]
+    seen = norms > 0  # the prediction's own gap is constant, and no boundary
+    distances = (gaps.detach().abs() / norms).masked_fill(~seen, torch.inf)
+    nearest = distances.amin(dim=1)  # [b]
+    place = (distances == nearest[:, None]).to(torch.int8).argmax(dim=1)  # of equals the lowest class
+    everyone = torch.arange(len(x), device=x.device)
+    scale = (nearest / norms[everyone, place]).where(seen.any(dim=1), 0.0)
+    return scale[:, None, None, None] * gradients[everyone, place], nearest < torch.inf
 
 
 def _moved(images: Tensor, total: Tensor, active: Tensor) -> Tensor:

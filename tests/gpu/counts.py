@@ -180,7 +180,7 @@ SCENES: dict[str, Callable[[], dict[str, Count]]] = {
     "GraphCut": lambda: selection("LCMatGC"),
     "LCMat, all classes as one": lambda: selection("LCMat", balance=False),
     "LCMat, all classes as one, on demand": lambda: selection("LCMat", balance=False, memory_budget=1 << 18),
-    "the same, close pairs kept": lambda: selection("LCMat", balance=False, memory_budget=3 << 18),
+    "LCMat, all classes as one, close pairs kept": lambda: selection("LCMat", balance=False, memory_budget=3 << 18),
     "DeepFool": adversarial,
     "training ResNet18, two ranks": ranks,
 }
