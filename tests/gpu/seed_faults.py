@@ -26,14 +26,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("methods", "nets", "utils", "experiments", "condensation", "continual_learning")
 SELECTION, TRAINING = "tests/gpu/test_selection_on_gpu.py", "tests/gpu/test_training_on_gpu.py"
-SCRIPTS = "tests/gpu/test_scripts_on_gpu.py"
+SCRIPTS, WAITS = "tests/gpu/test_scripts_on_gpu.py", "tests/gpu/test_launches_and_waits.py"
 TESTS = {  # by the beginning of a file's name, the longest that fits; in the order in which they are run
-    "methods": (SELECTION, TRAINING, SCRIPTS),
+    "methods": (SELECTION, TRAINING, SCRIPTS, WAITS),
     "nets": (SELECTION, SCRIPTS, TRAINING),
-    "utils": (TRAINING, SCRIPTS),
+    "utils": (TRAINING, SCRIPTS, WAITS),
     "utils/landscape": (SCRIPTS,),
     "experiments": (SCRIPTS, TRAINING),
-    "condensation": (SCRIPTS,),
+    "condensation": (SCRIPTS, "tests/gpu/test_condensation_on_gpu.py", WAITS),
     "continual_learning": (SCRIPTS,),
 }
 

@@ -4,7 +4,6 @@ import dataclasses
 import re
 import sys
 import threading
-import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -247,11 +246,13 @@ def test_one_thread_and_two_pick_the_same(name, options, balance, threads):
 @pytest.mark.parametrize("name", ["Herding", "kCenterGreedy", "GradMatch", "Glister", "ContextualDiversity", "LCMat"])
 def test_each_class_has_a_thread_of_its_own(name, threads, monkeypatch):
     seen = set()
+    all_there = threading.Barrier(3, timeout=60)
     pick_sizes = METHODS[name].pick_sizes
 
     def watched(*each):
-        seen.add(threading.get_ident())
-        time.sleep(0.01)
+        if threading.get_ident() not in seen:
+            seen.add(threading.get_ident())
+            all_there.wait()
         return pick_sizes(*each)
 
     monkeypatch.setattr(METHODS[name], "pick_sizes", watched)
