@@ -41,7 +41,7 @@ def test_what_is_left_is_a_program(place):
     ],
 )
 def test_a_fault_is_caught_by_a_test_that_comes_there_and_by_no_other(test, caught):
-    where = ("--under", "methods/greedy/pairwise_matrix.py", "--first", "1")
+    where = ("--under", "methods/greedy/class_batches.py", "--first", "1")
     command = [sys.executable, "tests/gpu/seed_faults.py", *where, "--tests", test]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == caught, done.stderr
