@@ -27,12 +27,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("methods", "nets", "utils", "experiments", "condensation", "continual_learning")
 SELECTION, TRAINING = "tests/gpu/test_selection_on_gpu.py", "tests/gpu/test_training_on_gpu.py"
 SCRIPTS, WAITS = "tests/gpu/test_scripts_on_gpu.py", "tests/gpu/test_launches_and_waits.py"
+RANKS = "tests/gpu/test_ranks_on_gpu.py"
 TESTS = {  # by the beginning of a file's name, the longest that fits; in the order in which they are run
-    "methods": (SELECTION, TRAINING, SCRIPTS, WAITS),
+    "methods": (SELECTION, TRAINING, SCRIPTS, WAITS, RANKS),
     "nets": (SELECTION, SCRIPTS, TRAINING),
-    "utils": (TRAINING, SCRIPTS, WAITS),
+    "utils": (TRAINING, SCRIPTS, WAITS, RANKS),
     "utils/landscape": (SCRIPTS,),
-    "experiments": (SCRIPTS, TRAINING),
+    "experiments": (SCRIPTS, TRAINING, RANKS),
     "condensation": (SCRIPTS, "tests/gpu/test_condensation_on_gpu.py", WAITS),
     "continual_learning": (SCRIPTS,),
 }

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments import picks
+from experiments.landscape import prediction
+
 DIGITS = ("--dataset", "Digits", "--model", "MLP", "--epochs", "1", "--batch", "256")
 
 
@@ -135,3 +138,13 @@ def test_look_at_the_losses_of_coresets(gpu, monkeypatch, tmp_path: Path, capsys
     worst = list(csv.DictReader((folder / "worst_cases.csv").read_text().splitlines()))
     assert {row["coreset"] for row in worst} == {"LCMat"}
     assert all(float(row["worst"]) > 0 for row in worst)
+
+
+def test_look_at_finished_runs(gpu, tmp_path: Path, monkeypatch, capsys):
+    flags = (*DIGITS, "--save_path", str(tmp_path), "--fraction", "0.02", "-se", "1", "-sb", "256")
+    for method in ("LCMat", "Craig", "Uniform"):
+        call(monkeypatch, "main", *flags, "--selection", method)
+    prediction.main([str(tmp_path)])
+    assert "| fraction 0.02, means over seeds |" in capsys.readouterr().out
+    picks.main([str(tmp_path)])
+    assert "| Uniform " in capsys.readouterr().out
