@@ -31,7 +31,7 @@ RANKS = "tests/gpu/test_ranks_on_gpu.py"
 TESTS = {  # by the beginning of a file's name, the longest that fits; in the order in which they are run
     "methods": (SELECTION, TRAINING, SCRIPTS, WAITS, RANKS),
     "nets": (SELECTION, SCRIPTS, TRAINING),
-    "utils": (TRAINING, SCRIPTS, WAITS, RANKS),
+    "utils": (TRAINING, SCRIPTS, SELECTION, WAITS, RANKS),
     "utils/landscape": (SCRIPTS,),
     "experiments": (SCRIPTS, TRAINING, RANKS),
     "condensation": (SCRIPTS, "tests/gpu/test_condensation_on_gpu.py", WAITS),
