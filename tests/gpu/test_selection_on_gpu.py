@@ -41,6 +41,7 @@ SET_FUNCTIONS = [
     *(("LCMat", {"greedy": greedy}) for greedy in ("NaiveGreedy", "LazyGreedy", "StochasticGreedy")),
     ("LCMat", {"greedy": "ApproximateLazyGreedy", "weighted": True}),
     *(("Submodular", {"submodular": name, "kernel": "cosine"}) for name in ("GraphCut", "LogDeterminant")),
+    ("Submodular", {"submodular": "LogDeterminant", "kernel": "grad_l2"}),
 ]
 
 
@@ -99,3 +100,9 @@ def test_classes_picked_from_together_stay_within_the_memory_budget(gpu, sizes, 
     picks = batched_greedy(distances, [[n // 4] for n in sizes], GPU, memory_budget)
     assert [len(each) for (each,) in picks] == [n // 4 for n in sizes]
     assert memory_budget / 2 < gpu.memory.peak - before <= memory_budget
+
+
+def test_all_of_features_moves(gpu):
+    made = problem(n=12).features
+    there = Features(made.embeddings, made.logits, made.labels, torch.full((12,), 0.1)).to(GPU)
+    assert {each.device for each in (there.embeddings, there.logits, there.labels, there.shares)} == {GPU}

@@ -14,6 +14,7 @@ import nets
 from experiments.proxy import ProxyConfig, train_proxy
 from methods.deepfool import perturbations
 from utils.config import OptimizerConfig, TrainingConfig
+from utils.data.augmentation import RECORDED
 from utils.data.batches import Batches
 from utils.data.siamese import FAMILIES
 from utils.device import forget_peak_memory, peak_memory
@@ -51,7 +52,7 @@ def test_a_cuda_graph_is_of_one_shape(gpu, monkeypatch, batch):
     assert shapes == ([16] * 3 * 2 if batch == 16 else [60] * 2)
 
 
-@pytest.mark.parametrize("families", [*FAMILIES, "_".join(FAMILIES)])
+@pytest.mark.parametrize("families", [*FAMILIES, "_".join(FAMILIES), *RECORDED])
 def test_images_are_augmented_on_a_gpu(gpu, families):
     config = dataclasses.replace(SHORT, epochs=1, augmentation=families)
     losses = [training(device, config, model="MLP").run().history[0].train_loss for device in (GPU, CPU)]
