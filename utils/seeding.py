@@ -17,9 +17,9 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a fresh generator on ``device``, seeded for one purpose."""
-    return torch.Generator(device=device).manual_seed(derive_seed(seed, *purpose))
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """Return a fresh generator on the CPU, seeded for one purpose."""
+    return torch.Generator().manual_seed(derive_seed(seed, *purpose))
 
 
 def seed_torch(seed: int, *purpose: str | int) -> None:

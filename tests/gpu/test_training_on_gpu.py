@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from gpu.pretended_gpu import PretendedGpu
 from gpu.small_training import small_training
+from made_images import save_folder
 from tiny_data import make_data
 
 import nets
@@ -16,8 +18,10 @@ from methods.deepfool import perturbations
 from utils.config import OptimizerConfig, TrainingConfig
 from utils.data.augmentation import RECORDED
 from utils.data.batches import Batches
+from utils.data.images import FileImages
+from utils.data.registry import DataSpec
 from utils.data.siamese import FAMILIES
-from utils.device import forget_peak_memory, peak_memory
+from utils.device import forget_peak_memory, moved, peak_memory
 from utils.execution import ExecutionConfig
 from utils.training.evaluation import evaluate, with_batches_that_fit
 from utils.training.machine import Machine
@@ -66,6 +70,25 @@ def test_batches_are_made_without_waiting(gpu, held):
     next(batches)
     torch.cuda.set_sync_debug_mode("error")
     assert sum(len(batch) for batch in batches) == len(data.pool) - 16
+
+
+def test_batches_of_files_lie_on_the_gpu(gpu, tmp_path: Path):
+    save_folder(tmp_path, {"a": 5}, size=(12, 12))
+    images = FileImages(tmp_path, tuple(f"a/{k:03}.png" for k in range(5)), torch.arange(5) % 3, 3, 8, 8)
+    spec = DataSpec("Files", 3, 8, 3, ("a", "b", "c"), (0.5,) * 3, (0.5,) * 3, "none")
+    there, here = (
+        [batch.x for batch in Batches(images, spec, torch.arange(5), 2, device=device)] for device in (GPU, CPU)
+    )
+    assert {x.device for x in there} == {GPU}
+    assert all(torch.equal(x.cpu(), wanted) for x, wanted in zip(there, here, strict=True))
+
+
+@pytest.mark.parametrize("place", [CPU, GPU])
+@pytest.mark.parametrize("goal", [CPU, GPU])
+def test_a_tensor_is_moved_either_way(gpu, place, goal):
+    found = moved(torch.arange(3.0).to(place), goal)
+    assert found.device == goal
+    assert found.tolist() == [0, 1, 2]
 
 
 def test_images_are_held_on_a_gpu_once(gpu):

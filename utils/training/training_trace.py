@@ -110,7 +110,7 @@ class TrainingTrace:
             found = f"{rows.shape[2]} samples and {len(rows)} epochs"
             raise ValueError(f"a trace of {found}, where there are {n} and {epochs}")
         self.begun = len(rows)
-        self.rows[: self.begun] = rows.to(self.rows.device)
+        self.rows[: self.begun] = rows
 
     def _row(self, quantity: int) -> Tensor:
         return self.rows[: self.begun, quantity].double()
