@@ -60,6 +60,16 @@ def test_every_way_to_maximise_a_set_function(name, options, memory_budget):
     assert found.indices.tolist() == expected.indices.tolist()
 
 
+@pytest.mark.parametrize("partitions", ["2", "near:2"])
+def test_parts_are_those_of_the_cpu(partitions):
+    features = problem(n=60).features
+    given = {"labels": features.labels, "fraction": 0.2, "balance": False, "partitions": partitions}
+    expected = select_coreset("Craig", embeddings=features.embeddings, logits=features.logits, **given)
+    with PretendedGpu():
+        found = select_coreset("Craig", embeddings=features.embeddings.to(GPU), logits=features.logits, **given)
+    assert found.indices.tolist() == expected.indices.tolist()
+
+
 def test_classes_together_are_picked_without_waiting(gpu):
     features = problem(n=36).features
     z, waits = features.embeddings.to(GPU), []
