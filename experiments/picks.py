@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for same in group(runs, _images):
         print(f"seed {same[0].config.seed}, {len(same)} selections", file=sys.stderr, flush=True)
         picks |= picks_of(same, machine)
-    rows = _rows(table, runs, picks)
+    rows = _rows(load_table([run.path for run in runs]), runs, picks)
     print(picks_csv(rows) if options.csv else picks_markdown(rows), end="" if options.csv else "\n")
     if options.plot is not None:
         draw_picks(rows, options.plot)

@@ -16,6 +16,7 @@ import main as program
 from experiments.arguments import parse
 from experiments.picks import main, picks_of
 from experiments.selection import Selection
+from utils.data.batches import Batches
 from utils.data.coreset import Coreset
 from utils.errors import UserError
 from utils.records.picks import Picks, PicksRow, draw_picks, picks_csv, picks_markdown
@@ -68,7 +69,7 @@ def test_picks_are_counted_one_by_one(runs):
     network, wrong, norms = selection.proxy.network, set(), {"evaluation": [], "temperature": []}
     with torch.no_grad():
         for index, y in enumerate(selection.data.train.labels.tolist()):
-            (batch,) = selection._batches(torch.tensor([index]))
+            (batch,) = Batches(selection.data.train, selection.data.spec, torch.tensor([index]), 1, device="cpu")
             logits = network(batch.x)[0].double()
             if int(logits.argmax()) != y:
                 wrong.add(index)

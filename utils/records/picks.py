@@ -103,12 +103,12 @@ def draw_picks(rows: Sequence[PicksRow], path: Path) -> None:
     Raises:
         UserError: ``path`` does not end in .png or cannot be written.
     """
-    figure = new_figure(12, 1.6 + 0.34 * len(rows))
+    figure = new_figure(12, 1.8 + 0.34 * len(rows))
     wrong, norms, shared = figure.subplots(1, 3, sharey=True)
     places = range(len(rows))
     _bars(wrong, [row.wrong for row in rows])
     wrong.axvline(fmean(row.wrong_of_all for row in rows), color="black", linestyle="--", linewidth=1)
-    wrong.set_title("picks that the proxy gets wrong (%)\ndashed: of all images", fontsize=10)
+    wrong.set_title("picks that the proxy\ngets wrong (%); dashed:\nof all images", fontsize=10)
     for place, row in zip(places, rows, strict=True):
         if row.norms is not None:
             low, middle, high = row.norms
@@ -117,9 +117,9 @@ def draw_picks(rows: Sequence[PicksRow], path: Path) -> None:
     ends = [norm for row in rows if row.norms is not None for norm in row.norms]
     if ends and max(ends) > _WIDE * min(ends):
         norms.set_xscale("log")
-    norms.set_title("5, 50 and 95 % of all ‖gradients‖\nwhere the method looks at the loss", fontsize=10)
+    norms.set_title("‖g‖ of all images where\nthe method looks at\nthe loss: 5, 50, 95 %", fontsize=10)
     _bars(shared, [row.shared for row in rows])
-    shared.set_title("picks that Uniform picks too (%)", fontsize=10)
+    shared.set_title("picks that Uniform\npicks too (%)", fontsize=10)
     wrong.set_yticks(places, [row.label for row in rows])
     wrong.invert_yaxis()
     for axis in (wrong, norms, shared):
