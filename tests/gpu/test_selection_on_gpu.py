@@ -8,12 +8,17 @@ import pytest
 import torch
 from gpu.pretended_gpu import PretendedGpu
 from method_problems import problem
+from torch import nn
 
 from methods import METHODS, select_coreset
 from methods.base import FEATURES
 from methods.features import Features
 from methods.greedy.class_batches import batched_greedy
 from methods.greedy.distances import CurvatureDistance
+from nets import pretrained
+from utils.data.batches import Batches
+from utils.data.images import MemoryImages
+from utils.data.registry import DataSpec
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -116,3 +121,18 @@ def test_all_of_features_moves(gpu):
     made = problem(n=12).features
     there = Features(made.embeddings, made.logits, made.labels, torch.full((12,), 0.1)).to(GPU)
     assert {each.device for each in (there.embeddings, there.logits, there.labels, there.shares)} == {GPU}
+
+
+def test_pretrained_embeddings_are_made_on_the_gpu(gpu, monkeypatch):
+    monkeypatch.setattr(pretrained, "_resnet18", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
+    spec = DataSpec("Made", 3, 8, 2, ("a", "b"), (0.4, 0.5, 0.6), (0.2, 0.3, 0.1), "none")
+    pixels = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = MemoryImages(pixels, torch.arange(5) % 2)
+    there, here = (
+        pretrained.pretrained_embeddings(
+            Batches(images, spec, torch.arange(5), 2, device=device), spec.mean, spec.std, device
+        )
+        for device in (GPU, CPU)
+    )
+    assert there.device == GPU
+    torch.testing.assert_close(there.cpu(), here)
