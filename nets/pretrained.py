@@ -27,7 +27,7 @@ def pretrained_embeddings(
     Images are brought to what it was trained on: three channels, 224 × 224, ImageNet's mean and standard deviation.
 
     Args:
-        batches: of images normalised by ``mean`` and ``std``.
+        batches: of images on ``device``, normalised by ``mean`` and ``std``.
         mean: one value a channel.
         std: one value a channel.
         device: where the network runs.
@@ -40,7 +40,7 @@ def pretrained_embeddings(
     embeddings = []
     with torch.no_grad():
         for batch in batches:
-            pixels = (batch.x.to(device) * own_std + own_mean).expand(-1, 3, -1, -1)
+            pixels = (batch.x * own_std + own_mean).expand(-1, 3, -1, -1)
             pixels = F.interpolate(pixels, (_SIZE, _SIZE), mode="bilinear", antialias=True)
             embeddings.append(network((pixels - _per_channel(_MEAN, device)) / _per_channel(_STD, device)))
     return torch.cat(embeddings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
@@ -124,7 +125,8 @@ def test_all_of_features_moves(gpu):
 
 
 def test_pretrained_embeddings_are_made_on_the_gpu(gpu, monkeypatch):
-    monkeypatch.setattr(pretrained, "_resnet18", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    monkeypatch.setattr(pretrained, "_resnet18", lambda: copy.deepcopy(network))
     spec = DataSpec("Made", 3, 8, 2, ("a", "b"), (0.4, 0.5, 0.6), (0.2, 0.3, 0.1), "none")
     pixels = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     images = MemoryImages(pixels, torch.arange(5) % 2)
