@@ -24,6 +24,7 @@ from torch.utils.data import TensorDataset
 from methods.contextualdiversity import clamped_probabilities
 from methods.features import Features
 from methods.kcentergreedy import first_centre
+from utils.errors import UserError
 
 _BATCH, _NEIGHBOURS = 128, 10  # its defaults
 
@@ -40,9 +41,14 @@ class DeepCore:
         gradients: of the last layer, as DeepCore holds them, float32 [n, C (d + 1)].
         scores: the losses, which stand in for what a training would count, [n].
         selections: by the class of the method here: what of DeepCore it is, and a call that selects, int64 [k].
+
+    Raises:
+        UserError: no clone is there.
     """
 
     def __init__(self, folder: Path, features: Features, budget: int) -> None:
+        if not (folder / "deepcore/methods").is_dir():
+            raise UserError(f"{folder} is no clone of github.com/PatrickZH/DeepCore; it has no deepcore/methods")
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
         self.features, self.budget, factors = features, budget, features.gradients()
