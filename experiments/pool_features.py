@@ -43,13 +43,14 @@ class PoolFeatures:
     def __init__(self, run: RunConfig, data: Data, machine: Machine, proxies: Proxies, phases: Phases) -> None:
         self.run, self.config, self.data, self.machine = run, run.selection, data, machine
         self.proxies, self.phases, self.execution = proxies, phases, machine.execution
-        self.by_class = self.config.scoring == "class_batches"
+        self.looks_by_class = self.config.scoring == "class_batches"
         self.temperature: float | None = None  # once it was found
 
     def pool(self) -> AnyFeatures:
         """Return the features of the pool: from the file given, else from the proxy."""
         given = self.execution.features is not None
-        features = self._by_class(self.proxies.proxy, self.data.pool) if self.by_class and not given else self.evaluated
+        by_class = self.looks_by_class and not given
+        features = self._by_class(self.proxies.proxy, self.data.pool) if by_class else self.evaluated
         if self.execution.save_features and not given and not isinstance(features, StoredFeatures):
             self._store.keep(features.everywhere())
         return self._heated(features)
@@ -65,7 +66,7 @@ class PoolFeatures:
 
     def of(self, proxy: Proxy, indices: Tensor) -> Features:
         """Return the features of images by a network, before any temperature."""
-        return self._by_class(proxy, indices) if self.by_class else self._evaluated(proxy, indices)
+        return self._by_class(proxy, indices) if self.looks_by_class else self._evaluated(proxy, indices)
 
     def perturbations(self) -> Tensor:
         """Return how far DeepFool moves each image of the pool, [n]."""
@@ -93,7 +94,7 @@ class PoolFeatures:
         """
         if self.execution.features is not None:
             return self._loaded(Path(self.execution.features))
-        if self.by_class or not isinstance(self.execution.save_features, str):
+        if self.looks_by_class or not isinstance(self.execution.save_features, str):
             return self._shared(self.proxies.proxy, self.data.pool)
         return self._loaded(self._store.write_shards(self._evaluated_here))
 
@@ -131,7 +132,7 @@ class PoolFeatures:
     @cached_property
     def _store(self) -> FeatureStore:
         """Where the features of this selection are kept, if they are."""
-        way = "_class_batches" if self.by_class else ""
+        way = "_class_batches" if self.looks_by_class else ""
         key = self.proxies.proxy.key[:8]
         name = f"{self.data.spec.name}_{self.config.model}_s{self.run.seed}_{key}{way}"
         folder, in_shards = self.execution.save_features, isinstance(self.execution.save_features, str)
